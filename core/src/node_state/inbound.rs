@@ -1,0 +1,188 @@
+//! Which messages of which connection may be delivered.
+//!
+//! A sender that announced `link` opens every connection with its run, the connection's number
+//! and the number of its next message. That shows what was lost between two connections, and
+//! keeps what is still in an old connection's buffers from being delivered after newer
+//! messages. Originals open nothing; their connections are taken as they come.
+
+use std::collections::HashMap;
+
+use crate::limits;
+use crate::names::NodeId;
+
+/// An inbound connection, numbered by its owner.
+pub type InboundId = u64;
+
+/// What to do with frames of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Go on.
+    Accept,
+    /// Throw them away and close the connection: a newer one has taken its place, or the
+    /// frame is not for this node or not from who opened the connection.
+    Close,
+}
+
+#[derive(Debug)]
+struct Sender {
+    incarnation: u64,
+    connection: u64,
+    next: u64,
+    inbound: InboundId,
+}
+
+/// The state of every sender's stream towards this node.
+#[derive(Debug)]
+pub struct Inbound {
+    own: NodeId,
+    senders: HashMap<NodeId, Sender>,
+    /// Connections that were opened, and by whom.
+    opened: HashMap<InboundId, NodeId>,
+    lost: u64,
+    misdirected: u64,
+}
+
+impl Inbound {
+    /// Nothing received yet.
+    pub fn new(own: NodeId) -> Self {
+        Self {
+            own,
+            senders: HashMap::new(),
+            opened: HashMap::new(),
+            lost: 0,
+            misdirected: 0,
+        }
+    }
+
+    /// A connection says which stream it carries on.
+    pub fn open(
+        &mut self,
+        inbound: InboundId,
+        from: &NodeId,
+        to: &NodeId,
+        stream: (u64, u64, u64),
+    ) -> Verdict {
+        let (incarnation, connection, next) = stream;
+        if *to != self.own || self.opened.contains_key(&inbound) {
+            return Verdict::Close;
+        }
+        if let Some(known) = self.senders.get(from) {
+            if (incarnation, connection) <= (known.incarnation, known.connection)
+                && !crate::plant::active("no_fence")
+            {
+                return Verdict::Close;
+            }
+            if incarnation == known.incarnation {
+                if next < known.next {
+                    return Verdict::Close;
+                }
+                if !crate::plant::active("uncounted_loss") {
+                    self.lost += next - known.next;
+                }
+            }
+        } else if self.senders.len() >= limits::SENDERS_MAX {
+            // Only senders that never left through the registry can fill the table.
+            self.senders.clear();
+            self.opened.clear();
+        }
+        self.opened.insert(inbound, from.clone());
+        self.senders.insert(
+            from.clone(),
+            Sender {
+                incarnation,
+                connection,
+                next,
+                inbound,
+            },
+        );
+        Verdict::Accept
+    }
+
+    /// A message arrived.
+    pub fn message(&mut self, inbound: InboundId, from: &NodeId, to: &NodeId) -> Verdict {
+        if *to != self.own && !crate::plant::active("to_unchecked") {
+            self.misdirected += 1;
+            return Verdict::Close;
+        }
+        let Some(opener) = self.opened.get(&inbound) else {
+            return Verdict::Accept;
+        };
+        if opener != from {
+            return Verdict::Close;
+        }
+        match self.senders.get_mut(from) {
+            Some(sender) if sender.inbound == inbound => {
+                sender.next += 1;
+                Verdict::Accept
+            }
+            _ if crate::plant::active("no_fence") => Verdict::Accept,
+            // The newer connection counted these as lost when it opened.
+            _ => Verdict::Close,
+        }
+    }
+
+    /// A connection ended. Where its stream stands is remembered.
+    pub fn closed(&mut self, inbound: InboundId) {
+        self.opened.remove(&inbound);
+    }
+
+    /// A node left: a later node of that id starts anew.
+    pub fn forget(&mut self, id: &str) {
+        self.senders.remove(id);
+    }
+
+    /// Messages that were sent to this node and lost with a connection.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Messages that were for another node.
+    pub fn misdirected(&self) -> u64 {
+        self.misdirected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> NodeId {
+        NodeId::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_gap_is_counted_and_an_old_connection_fenced() {
+        let (a, me) = (id("a"), id("me"));
+        let mut inbound = Inbound::new(me.clone());
+        assert_eq!(inbound.open(1, &a, &me, (7, 1, 0)), Verdict::Accept);
+        for _ in 0..3 {
+            assert_eq!(inbound.message(1, &a, &me), Verdict::Accept);
+        }
+        // Five were written on the first connection, two of them are still on their way.
+        assert_eq!(inbound.open(2, &a, &me, (7, 2, 5)), Verdict::Accept);
+        assert_eq!(inbound.lost(), 2);
+        assert_eq!(inbound.message(1, &a, &me), Verdict::Close);
+        assert_eq!(inbound.message(2, &a, &me), Verdict::Accept);
+        // The opening of an even older connection arrives late.
+        assert_eq!(inbound.open(3, &a, &me, (7, 1, 0)), Verdict::Close);
+        assert_eq!(inbound.open(4, &a, &me, (6, 9, 0)), Verdict::Close);
+        // A restarted sender starts anew.
+        assert_eq!(inbound.open(5, &a, &me, (8, 1, 0)), Verdict::Accept);
+        assert_eq!(inbound.lost(), 2);
+    }
+
+    #[test]
+    fn strangers_and_forgers_are_turned_away() {
+        let (a, b, me) = (id("a"), id("b"), id("me"));
+        let mut inbound = Inbound::new(me.clone());
+        assert_eq!(inbound.message(1, &a, &b), Verdict::Close);
+        assert_eq!(inbound.misdirected(), 1);
+        assert_eq!(inbound.open(2, &a, &b, (1, 1, 0)), Verdict::Close);
+        assert_eq!(inbound.open(3, &a, &me, (1, 1, 0)), Verdict::Accept);
+        assert_eq!(inbound.message(3, &b, &me), Verdict::Close);
+        // An original opens nothing and is taken as it comes.
+        assert_eq!(inbound.message(4, &b, &me), Verdict::Accept);
+        inbound.forget("a");
+        assert_eq!(inbound.open(5, &a, &me, (1, 1, 0)), Verdict::Accept);
+    }
+}

@@ -1,0 +1,736 @@
+//! The logic of a node: its registry link, its table of peers, its links to them.
+//!
+//! Pure state machines: sockets, clock, randomness and threads belong to `node` or to the
+//! simulator. Every method takes the time and leaves what is to be done in a queue of
+//! [`Action`]s.
+
+mod event;
+mod inbound;
+mod outbound;
+mod peers;
+mod registry_link;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+pub use event::NodeEvent;
+pub use inbound::{Inbound, InboundId, Verdict};
+pub use outbound::{LinkAction, LinkId, Sent};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::names::NodeId;
+use crate::time::Now;
+use crate::wire::peer::Payload;
+use crate::wire::pmd::{LeaveCause, NodeInfo, Register};
+use outbound::Outbound;
+use peers::{Change, Peers};
+use registry_link::{Ask, RegistryLink};
+
+/// A call that ends later, numbered by the node's state.
+pub type CallId = u64;
+
+/// How a call ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A send, the start or the shutdown is done.
+    Done(Result<()>),
+    /// The answer to `discover`.
+    Peers(Result<Vec<NodeInfo>>),
+}
+
+/// What the owner of a node's state has to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Connect to the PMD and report `pmd_connected` or `pmd_connect_failed`.
+    PmdConnect,
+    /// Launch a PMD and report `pmd_launched`.
+    PmdLaunch,
+    /// Write what `take_pmd_bytes` gives.
+    PmdFlush,
+    /// Close the connection to the PMD.
+    PmdDrop,
+    /// Do something for a link.
+    Link(LinkAction),
+    /// Tell the application.
+    Event(NodeEvent),
+    /// A peer left: forget its stream.
+    Forget(String),
+    /// A call ended.
+    Ended(CallId, Outcome),
+    /// The node has ended: close everything.
+    Stopped,
+}
+
+/// What a node is made with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What it registers, with the port it listens on.
+    pub node: Register,
+    /// Identity of this run; larger than that of any earlier run with the same node id.
+    pub incarnation: u64,
+    /// Spreads retries.
+    pub seed: u64,
+    /// Send a heartbeat this often; `None` = never.
+    pub heartbeat_ms: Option<u64>,
+    /// Whether a PMD may be launched when none answers.
+    pub may_launch: bool,
+    /// Time for the whole start.
+    pub start_timeout_ms: u64,
+    /// Time for one request to the PMD.
+    pub request_timeout_ms: u64,
+    /// Time for flushing and saying good-bye at shutdown.
+    pub shutdown_ms: u64,
+    /// Bytes waiting for one peer.
+    pub queue_bytes_max: usize,
+    /// Largest frame sent.
+    pub frame_bytes_max: usize,
+}
+
+impl Config {
+    /// Defaults for a node.
+    pub fn new(node: Register, incarnation: u64, seed: u64) -> Self {
+        Self {
+            node,
+            incarnation,
+            seed,
+            heartbeat_ms: None,
+            may_launch: false,
+            start_timeout_ms: limits::START_TIMEOUT_MS_DEFAULT,
+            request_timeout_ms: limits::REQUEST_TIMEOUT_MS_DEFAULT,
+            shutdown_ms: limits::SHUTDOWN_MS,
+            queue_bytes_max: limits::LINK_QUEUE_BYTES_DEFAULT,
+            frame_bytes_max: limits::NODE_FRAME_BYTES_MAX,
+        }
+    }
+}
+
+/// Messages this node took for sending, and what became of those it still knows of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SendCounts {
+    /// Messages accepted.
+    pub sent: u64,
+    /// Accepted messages given up before they were written.
+    pub lost: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Starting,
+    Running,
+    /// Flushing until the deadline.
+    Flushing(u64),
+    /// Waiting for the answer to `unregister` until the deadline.
+    Leaving(u64),
+    Stopped,
+}
+
+/// The state machine. See the module's documentation.
+#[derive(Debug)]
+pub struct NodeState {
+    id: String,
+    life: Life,
+    registry: RegistryLink,
+    peers: Peers,
+    outbound: Outbound,
+    /// Messages whose target is being resolved, by target, in order.
+    resolving: HashMap<String, VecDeque<(CallId, Payload)>>,
+    resolving_count: usize,
+    resolving_bytes: usize,
+    grace_until_ms: Option<u64>,
+    was_lost: bool,
+    overflow: Overflow,
+    shutdown_ms: u64,
+    next_call: CallId,
+    start_calls: Vec<CallId>,
+    shutdown_calls: Vec<CallId>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug, Default)]
+struct Overflow {
+    total: u64,
+    reported: u64,
+    next_event_ms: u64,
+}
+
+impl NodeState {
+    /// A node that begins to connect with the first `tick`.
+    pub fn new(config: Config, now: Now) -> Self {
+        let id = config.node.node_id.clone();
+        Self {
+            id: id.as_str().to_owned(),
+            life: Life::Starting,
+            outbound: Outbound::new(
+                id,
+                config.incarnation,
+                config.queue_bytes_max,
+                config.frame_bytes_max,
+            ),
+            registry: RegistryLink::new(
+                registry_link::Config {
+                    node: config.node,
+                    heartbeat_ms: config.heartbeat_ms,
+                    may_launch: config.may_launch,
+                    start_timeout_ms: config.start_timeout_ms,
+                    request_timeout_ms: config.request_timeout_ms,
+                },
+                config.seed,
+                now,
+            ),
+            peers: Peers::default(),
+            resolving: HashMap::new(),
+            resolving_count: 0,
+            resolving_bytes: 0,
+            grace_until_ms: None,
+            was_lost: false,
+            overflow: Overflow::default(),
+            shutdown_ms: config.shutdown_ms,
+            next_call: 1,
+            start_calls: Vec::new(),
+            shutdown_calls: Vec::new(),
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn pop_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn call(&mut self) -> CallId {
+        let call = self.next_call;
+        self.next_call += 1;
+        call
+    }
+
+    /// Whether it is registered and its table of peers is current.
+    pub fn is_registered(&self) -> bool {
+        self.registry.is_ready()
+    }
+
+    /// Whether it has ended, by shutdown or because it could not start.
+    pub fn is_stopped(&self) -> bool {
+        self.life == Life::Stopped
+    }
+
+    /// Everyone else it knows, in order of node id.
+    pub fn peers(&self) -> Vec<Arc<NodeInfo>> {
+        let mut all = self.peers.all();
+        all.retain(|peer| peer.node_id != self.id);
+        all
+    }
+
+    /// What it sent.
+    pub fn send_counts(&self) -> SendCounts {
+        SendCounts {
+            sent: self.outbound.accepted,
+            lost: self.outbound.lost,
+        }
+    }
+
+    // ------------------------------------------------------------------ calls
+
+    /// A call that ends when the start has succeeded or failed.
+    pub fn started(&mut self) -> CallId {
+        let call = self.call();
+        self.start_calls.push(call);
+        call
+    }
+
+    /// Sends and waits: for the target's address, the connection, or room in the queue.
+    /// `Ok(None)` means that the message is in the queue already.
+    pub fn send(&mut self, now: Now, target: &str, payload: &Payload) -> Result<Option<CallId>> {
+        self.send_link(now, target, payload, true)
+    }
+
+    /// Sends without waiting. `busy` when the queue is full, `resolve_failed` when the target
+    /// is not known.
+    pub fn try_send(&mut self, now: Now, target: &str, payload: &Payload) -> Result<()> {
+        self.send_link(now, target, payload, false).map(drop)
+    }
+
+    fn send_link(
+        &mut self,
+        now: Now,
+        target: &str,
+        payload: &Payload,
+        wait: bool,
+    ) -> Result<Option<CallId>> {
+        if self.life != Life::Running {
+            return Err(Error::not_started());
+        }
+        let link = match self.peers.link(target) {
+            Some(link) => link,
+            None => match self.peers.lookup(target).cloned() {
+                Some(info) => self.add_link(&info)?,
+                None => return self.send_unresolved(now, target, payload, wait).map(Some),
+            },
+        };
+        let call = wait.then_some(self.next_call);
+        let sent = self.outbound.send(link, payload, now, call)?;
+        if !self.outbound.outputs.is_empty() {
+            self.drain_outbound();
+        }
+        match (sent, call) {
+            (Sent::Waits, Some(call)) => {
+                self.next_call += 1;
+                Ok(Some(call))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn add_link(&mut self, info: &NodeInfo) -> Result<LinkId> {
+        let link = self.outbound.add(info)?;
+        self.peers.set_link(&info.node_id, Some(link));
+        Ok(link)
+    }
+
+    /// The table does not know the target. It may have registered this instant, so the PMD is
+    /// asked; later messages to the same target queue up behind.
+    fn send_unresolved(
+        &mut self,
+        now: Now,
+        target: &str,
+        payload: &Payload,
+        wait: bool,
+    ) -> Result<CallId> {
+        if !wait {
+            let cause = Error::new(ErrorKind::NodeNotFound, "Node not found");
+            return Err(Error::resolve_failed(target, cause));
+        }
+        if self.resolving_count >= limits::SENDS_WAITING_MAX
+            || self.resolving_bytes + payload.len() > limits::SENDS_WAITING_BYTES_MAX
+        {
+            return Err(Error::new(
+                ErrorKind::Busy,
+                "too many sends wait for their target's address",
+            ));
+        }
+        if !self.resolving.contains_key(target) {
+            self.registry
+                .ask(now, Ask::Resolve(target.to_owned()))
+                .map_err(|cause| Error::resolve_failed(target, cause))?;
+            self.actions.push_back(Action::PmdFlush);
+        }
+        let call = self.call();
+        self.resolving_count += 1;
+        self.resolving_bytes += payload.len();
+        self.resolving
+            .entry(target.to_owned())
+            .or_default()
+            .push_back((call, payload.clone()));
+        Ok(call)
+    }
+
+    /// Sends what waited for a target, or fails it.
+    fn resolved(&mut self, now: Now, target: &str, found: Result<()>) {
+        let Some(waiting) = self.resolving.remove(target) else {
+            return;
+        };
+        for (call, payload) in waiting {
+            self.resolving_count -= 1;
+            self.resolving_bytes -= payload.len();
+            let sent = found.clone().and_then(|()| {
+                let info = self
+                    .peers
+                    .lookup(target)
+                    .cloned()
+                    .ok_or_else(|| Error::new(ErrorKind::NodeNotFound, "Node not found"))?;
+                let link = match self.peers.link(target) {
+                    Some(link) => link,
+                    None => self.add_link(&info)?,
+                };
+                self.outbound.send(link, &payload, now, Some(call))
+            });
+            let outcome = match sent {
+                Ok(Sent::Waits) => continue,
+                Ok(Sent::Queued) => Ok(()),
+                Err(cause) => Err(Error::resolve_failed(target, cause)),
+            };
+            self.actions
+                .push_back(Action::Ended(call, Outcome::Done(outcome)));
+        }
+        self.drain_outbound();
+    }
+
+    /// Asks the PMD for everyone who is registered, optionally by alias prefix.
+    pub fn discover(&mut self, now: Now, prefix: Option<String>) -> Result<CallId> {
+        if !matches!(self.life, Life::Running) {
+            return Err(Error::not_started());
+        }
+        let call = self.call();
+        self.registry.ask(now, Ask::Discover(call, prefix))?;
+        self.actions.push_back(Action::PmdFlush);
+        Ok(call)
+    }
+
+    /// Flushes, unregisters and ends. The call ends when that is done; `None` when the node
+    /// has ended already.
+    pub fn shutdown(&mut self, now: Now) -> Option<CallId> {
+        if self.life == Life::Stopped {
+            return None;
+        }
+        let call = self.call();
+        self.shutdown_calls.push(call);
+        if matches!(self.life, Life::Starting | Life::Running) {
+            self.life = Life::Flushing(now.mono_ms + self.shutdown_ms);
+            self.advance_shutdown(now);
+        }
+        Some(call)
+    }
+
+    fn advance_shutdown(&mut self, now: Now) {
+        if let Life::Flushing(deadline_ms) = self.life
+            && (self.outbound.is_flushed() || now.mono_ms >= deadline_ms)
+        {
+            let asked = self.registry.ask(now, Ask::Unregister);
+            self.actions.push_back(Action::PmdFlush);
+            match asked {
+                Ok(()) => self.life = Life::Leaving(now.mono_ms + self.shutdown_ms),
+                Err(_) => self.stop(&Error::not_started()),
+            }
+        }
+        if let Life::Leaving(deadline_ms) = self.life
+            && now.mono_ms >= deadline_ms
+        {
+            self.stop(&Error::not_started());
+        }
+    }
+
+    fn stop(&mut self, error: &Error) {
+        self.life = Life::Stopped;
+        self.registry.stop();
+        self.drain_registry_outputs(Now::default());
+        self.outbound.abandon_all(error);
+        self.drain_outbound();
+        for (_, waiting) in std::mem::take(&mut self.resolving) {
+            for (call, _) in waiting {
+                let outcome = Outcome::Done(Err(error.clone()));
+                self.actions.push_back(Action::Ended(call, outcome));
+            }
+        }
+        for call in std::mem::take(&mut self.start_calls) {
+            let outcome = Outcome::Done(Err(error.clone()));
+            self.actions.push_back(Action::Ended(call, outcome));
+        }
+        for call in std::mem::take(&mut self.shutdown_calls) {
+            self.actions
+                .push_back(Action::Ended(call, Outcome::Done(Ok(()))));
+        }
+        self.actions.push_back(Action::Stopped);
+    }
+
+    // ------------------------------------------------------------------ the PMD
+
+    /// The bytes to write to the PMD.
+    pub fn take_pmd_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.registry.out)
+    }
+
+    /// A connection to the PMD is there.
+    pub fn pmd_connected(&mut self, now: Now) {
+        self.registry.connected(now);
+        self.drain_registry(now);
+    }
+
+    /// No connection; `refused` says that nothing listens on the port.
+    pub fn pmd_connect_failed(&mut self, now: Now, error: Error, refused: bool) {
+        self.registry.connect_failed(now, error, refused);
+        self.drain_registry(now);
+    }
+
+    /// A launch succeeded or failed.
+    pub fn pmd_launched(&mut self, now: Now, result: Result<()>) {
+        self.registry.launched(now, result);
+        self.drain_registry(now);
+    }
+
+    /// A frame's body arrived from the PMD. On an error the caller closes the connection and
+    /// reports it.
+    pub fn pmd_frame(&mut self, now: Now, body: &[u8]) -> Result<()> {
+        let result = self.registry.frame(now, body);
+        self.drain_registry(now);
+        result
+    }
+
+    /// The connection to the PMD ended.
+    pub fn pmd_closed(&mut self, now: Now, error: Error) {
+        self.registry.closed(now, error);
+        self.drain_registry(now);
+    }
+
+    fn drain_registry(&mut self, now: Now) {
+        self.drain_registry_outputs(now);
+        if !self.registry.out.is_empty() {
+            self.actions.push_back(Action::PmdFlush);
+        }
+    }
+
+    fn drain_registry_outputs(&mut self, now: Now) {
+        for output in std::mem::take(&mut self.registry.outputs) {
+            self.registry_output(now, output);
+        }
+    }
+
+    fn registry_output(&mut self, now: Now, output: registry_link::Output) {
+        use registry_link::Output;
+        let mut changes = Vec::new();
+        match output {
+            Output::Connect => self.actions.push_back(Action::PmdConnect),
+            Output::Launch => self.actions.push_back(Action::PmdLaunch),
+            Output::Drop => self.actions.push_back(Action::PmdDrop),
+            Output::StartFailed(error) => self.stop(&error),
+            Output::Ready => self.ready(),
+            Output::Lost(error) => {
+                self.was_lost = true;
+                self.registry.spread_launch(now, self.peers.len());
+                self.event(NodeEvent::RegistryLost(error));
+                if self.life != Life::Running {
+                    self.advance_shutdown(now);
+                }
+            }
+            Output::Refused(error) => self.event(NodeEvent::RegistrationRefused(error)),
+            Output::Snapshot(nodes, grace) => {
+                self.grace_until_ms = grace.map(|ms| now.mono_ms + ms);
+                self.peers.reconcile(nodes, grace.is_none(), &mut changes);
+                if self.life == Life::Starting {
+                    // Who was there before is not news.
+                    changes.retain(|change| !matches!(change, Change::Join(_)));
+                }
+            }
+            Output::Join(info) => self.peers.join(info, &mut changes),
+            Output::Leave(info, cause) => self.peers.leave(&info.node_id, cause, &mut changes),
+            Output::Answer(ask, result) => self.answered(now, ask, result),
+        }
+        self.apply(now, changes);
+    }
+
+    fn ready(&mut self) {
+        if self.life == Life::Starting {
+            self.life = Life::Running;
+            for call in std::mem::take(&mut self.start_calls) {
+                self.actions
+                    .push_back(Action::Ended(call, Outcome::Done(Ok(()))));
+            }
+        }
+        if std::mem::take(&mut self.was_lost) {
+            self.event(NodeEvent::RegistryRestored);
+        }
+    }
+
+    fn answered(&mut self, now: Now, ask: Ask, result: Result<crate::wire::pmd::Answer>) {
+        match ask {
+            Ask::Resolve(target) => {
+                let found = result.and_then(|answer| {
+                    let node = answer
+                        .node
+                        .ok_or_else(|| Error::new(ErrorKind::NodeNotFound, "Node not found"))?;
+                    // The watch has told of it already, unless the PMD is an original whose
+                    // event is still to come.
+                    let mut changes = Vec::new();
+                    self.peers.join(*node, &mut changes);
+                    self.apply(now, changes);
+                    Ok(())
+                });
+                self.resolved(now, &target, found);
+            }
+            Ask::Discover(call, prefix) => {
+                let peers = result.map(|answer| {
+                    let mut nodes = answer.nodes.unwrap_or_default();
+                    let prefix = prefix.unwrap_or_default();
+                    nodes.retain(|node| {
+                        node.node_id != self.id
+                            && node.alias.as_deref().unwrap_or("").starts_with(&prefix)
+                    });
+                    nodes
+                });
+                self.actions
+                    .push_back(Action::Ended(call, Outcome::Peers(peers)));
+            }
+            Ask::Unregister => {
+                // The own leave, which the originals emit too.
+                let mut changes = Vec::new();
+                let own = self.id.clone();
+                self.peers
+                    .leave(&own, LeaveCause::Unregistered, &mut changes);
+                self.apply(now, changes);
+                if matches!(self.life, Life::Leaving(_)) {
+                    self.stop(&Error::not_started());
+                }
+            }
+        }
+    }
+
+    /// Makes joins and leaves known, and lets links and waiting sends follow.
+    fn apply(&mut self, now: Now, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Join(info) => {
+                    if info.node_id != self.id {
+                        self.event(NodeEvent::PeerJoin(info.clone()));
+                    }
+                    let mut targets = vec![info.node_id.clone()];
+                    targets.extend(info.alias.clone());
+                    for target in targets {
+                        if self.resolving.contains_key(&target) {
+                            self.resolved(now, &target, Ok(()));
+                        }
+                    }
+                }
+                Change::Leave(info, cause, link) => {
+                    self.actions.push_back(Action::Forget(info.node_id.clone()));
+                    if let Some(link) = link {
+                        self.outbound.leave(link);
+                        self.drain_outbound();
+                    }
+                    if info.node_id == self.id && self.life == Life::Running {
+                        // The PMD lost us without our doing: register again.
+                        if cause != LeaveCause::Replaced {
+                            self.registry.rejoin(now);
+                        }
+                    } else {
+                        self.event(NodeEvent::PeerLeave(info, cause));
+                    }
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: NodeEvent) {
+        self.actions.push_back(Action::Event(event));
+    }
+
+    // ------------------------------------------------------------------ links
+
+    /// A link's connection is there.
+    pub fn peer_connected(&mut self, link: LinkId, connection: u64) {
+        self.outbound.connected(link, connection);
+        self.drain_outbound();
+    }
+
+    /// A link's connection could not be made.
+    pub fn peer_connect_failed(&mut self, now: Now, link: LinkId, connection: u64, error: Error) {
+        self.outbound.connect_failed(now, link, connection, error);
+        self.drain_outbound();
+        self.advance_shutdown(now);
+    }
+
+    /// A link's connection ended.
+    pub fn peer_disconnected(&mut self, now: Now, link: LinkId, connection: u64, error: Error) {
+        self.outbound.disconnected(now, link, connection, error);
+        self.drain_outbound();
+        self.advance_shutdown(now);
+    }
+
+    /// The next bytes to write to a link, and the connection they are for. Only one chunk is
+    /// out at a time: `chunk_done` has to follow.
+    pub fn take_chunk(&mut self, now: Now, link: LinkId) -> Option<(u64, Vec<u8>)> {
+        self.outbound.take_chunk(link, now)
+    }
+
+    /// A chunk was written, or its first bytes were before an error.
+    pub fn chunk_done(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        bytes: Vec<u8>,
+        written: usize,
+        error: Option<Error>,
+    ) {
+        self.outbound.chunk_done(now, link, bytes, written, error);
+        if !self.outbound.outputs.is_empty() {
+            self.drain_outbound();
+        }
+        if self.life != Life::Running {
+            self.advance_shutdown(now);
+        }
+    }
+
+    fn drain_outbound(&mut self) {
+        for output in std::mem::take(&mut self.outbound.outputs) {
+            match output {
+                outbound::Output::Do(action) => self.actions.push_back(Action::Link(action)),
+                outbound::Output::Event(event) => self.event(event),
+                outbound::Output::Done(call, result) => self
+                    .actions
+                    .push_back(Action::Ended(call, Outcome::Done(result))),
+                outbound::Output::Removed(peer, link) => {
+                    if self.peers.link(peer.as_str()) == Some(link) {
+                        self.peers.set_link(peer.as_str(), None);
+                    }
+                }
+            }
+        }
+    }
+
+    // ------------------------------------------------------------------ the mailbox
+
+    /// Messages were dropped because the mailbox was full.
+    pub fn mailbox_dropped(&mut self, now: Now, messages: u64) {
+        self.overflow.total += messages;
+        self.report_overflow(now);
+    }
+
+    fn report_overflow(&mut self, now: Now) {
+        if self.overflow.total > self.overflow.reported
+            && now.mono_ms >= self.overflow.next_event_ms
+        {
+            self.overflow.reported = self.overflow.total;
+            self.overflow.next_event_ms = now.mono_ms + limits::OVERFLOW_EVENT_MS;
+            self.event(NodeEvent::MailboxOverflow(self.overflow.total));
+        }
+    }
+
+    // ------------------------------------------------------------------ time
+
+    /// When `tick` is due, on the monotonic scale.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let life = match self.life {
+            Life::Flushing(at) | Life::Leaving(at) => Some(at),
+            _ => None,
+        };
+        let overflow =
+            (self.overflow.total > self.overflow.reported).then_some(self.overflow.next_event_ms);
+        [
+            self.registry.next_deadline_ms(),
+            self.outbound.next_deadline_ms(),
+            self.grace_until_ms,
+            life,
+            overflow,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Time passed.
+    pub fn tick(&mut self, now: Now) {
+        if self.life == Life::Stopped {
+            return;
+        }
+        self.registry.tick(now);
+        self.drain_registry(now);
+        self.outbound.tick(now);
+        self.drain_outbound();
+        if self.grace_until_ms.is_some_and(|at| now.mono_ms >= at) {
+            self.grace_until_ms = None;
+            // Only a registry one is connected to can have had the time to learn of everyone.
+            if self.registry.is_ready() && self.peers.has_unconfirmed() {
+                let mut changes = Vec::new();
+                self.peers.expire_unconfirmed(&mut changes);
+                self.apply(now, changes);
+            }
+        }
+        self.report_overflow(now);
+        self.advance_shutdown(now);
+    }
+
+    /// Ends at once, without flushing or good-byes.
+    pub fn abort(&mut self) {
+        if !self.registry.is_stopped() || self.life != Life::Stopped {
+            self.stop(&Error::not_started());
+        }
+    }
+}

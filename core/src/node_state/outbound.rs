@@ -1,0 +1,627 @@
+//! The way out: one link per peer, with one connection at a time and one bounded queue.
+//!
+//! Everything for a peer goes through its link in order, so parallel first sends share one
+//! connection. What a lost connection had not taken completely is sent again on the next one;
+//! nothing is ever sent twice, because a frame that was not written completely cannot have
+//! been read.
+
+use std::collections::VecDeque;
+
+use super::CallId;
+use super::event::NodeEvent;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::names::NodeId;
+use crate::time::Now;
+use crate::wire::frame;
+use crate::wire::peer::{self, Payload};
+use crate::wire::pmd::NodeInfo;
+
+/// A link, as named towards the owner of the sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId {
+    slot: u32,
+    generation: u32,
+}
+
+/// What the owner of the sockets has to do for a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkAction {
+    /// Connect to the host and port and report `connected` or `connect_failed`, with this
+    /// connection number.
+    Connect(LinkId, u64, String, u16),
+    /// Bytes wait: take chunks and write them until there are none.
+    Flush(LinkId),
+    /// Close the connection.
+    Drop(LinkId, u64),
+}
+
+/// What a link reports to its node.
+#[derive(Debug)]
+pub(super) enum Output {
+    Do(LinkAction),
+    Event(NodeEvent),
+    Done(CallId, Result<()>),
+    /// The link is gone; the peer table must not refer to it.
+    Removed(NodeId, LinkId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Retry { at_ms: u64 },
+    Connecting,
+    Up,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    connection: u64,
+    messages: u64,
+    bytes: usize,
+    has_open: bool,
+}
+
+#[derive(Debug)]
+struct Link {
+    generation: u32,
+    peer: NodeId,
+    host: String,
+    port: u16,
+    /// The peer understands the frame that opens a link.
+    opens: bool,
+    head: Vec<u8>,
+    incarnation: u64,
+    state: State,
+    connection: u64,
+    open_pending: bool,
+    /// Frames to be written, back to back.
+    queue: Vec<u8>,
+    queued: u64,
+    /// What the writer holds at the moment.
+    chunk: Option<Chunk>,
+    /// Messages written completely since the link was made.
+    written: u64,
+    written_on_connection: bool,
+    failures: u32,
+    /// Calls whose message is queued and that wait for the connection.
+    connecting: Vec<CallId>,
+    /// Calls that wait for room, with their frames.
+    blocked: VecDeque<(CallId, Vec<u8>)>,
+    /// The peer left: the queue is drained and then the link ends.
+    leaving: bool,
+}
+
+impl Link {
+    fn has_room(&self, bytes: usize, max: usize) -> bool {
+        let held = self.queue.len() + self.chunk.as_ref().map_or(0, |chunk| chunk.bytes);
+        held == 0 || held + bytes <= max
+    }
+}
+
+/// How a message was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is in the link's queue.
+    Queued,
+    /// The call ends later.
+    Waits,
+}
+
+/// All links of a node.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    own: NodeId,
+    incarnation: u64,
+    queue_bytes_max: usize,
+    frame_bytes_max: usize,
+    links: Vec<Option<Link>>,
+    generations: Vec<u32>,
+    pub outputs: Vec<Output>,
+    /// Messages accepted for sending.
+    pub accepted: u64,
+    /// Accepted messages that were given up before they were written.
+    pub lost: u64,
+    /// Calls waiting for room.
+    blocked: usize,
+    blocked_bytes: usize,
+}
+
+impl Outbound {
+    pub fn new(
+        own: NodeId,
+        incarnation: u64,
+        queue_bytes_max: usize,
+        frame_bytes_max: usize,
+    ) -> Self {
+        Self {
+            own,
+            incarnation,
+            queue_bytes_max,
+            frame_bytes_max,
+            links: Vec::new(),
+            generations: Vec::new(),
+            outputs: Vec::new(),
+            accepted: 0,
+            lost: 0,
+            blocked: 0,
+            blocked_bytes: 0,
+        }
+    }
+
+    fn get(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.links
+            .get_mut(id.slot as usize)?
+            .as_mut()
+            .filter(|link| link.generation == id.generation)
+    }
+
+    fn ids(&self) -> Vec<LinkId> {
+        let ids = self.links.iter().enumerate();
+        ids.filter_map(|(slot, link)| {
+            Some(LinkId {
+                slot: slot as u32,
+                generation: link.as_ref()?.generation,
+            })
+        })
+        .collect()
+    }
+
+    /// Makes a link to a peer that has none.
+    ///
+    /// A peer that left and came back may still have its old link. At the same address that
+    /// one goes on, or newer messages could overtake those it holds; at another it ends.
+    pub fn add(&mut self, peer: &NodeInfo) -> Result<LinkId> {
+        let node_id = NodeId::new(&peer.node_id)?;
+        for id in self.ids() {
+            let Some(link) = self.get(id).filter(|link| link.peer == node_id) else {
+                continue;
+            };
+            if link.host == peer.host && link.port == peer.port {
+                link.leaving = false;
+                return Ok(id);
+            }
+            self.abandon(id, &broken());
+            self.remove(id);
+        }
+        let slot = self
+            .links
+            .iter()
+            .position(Option::is_none)
+            .unwrap_or_else(|| {
+                self.links.push(None);
+                self.generations.push(0);
+                self.links.len() - 1
+            });
+        self.generations[slot] += 1;
+        // Each link is a stream of its own to the receiver, later ones with larger numbers.
+        self.incarnation += 1;
+        let mut head = Vec::new();
+        peer::append_head(&mut head, &self.own, &node_id);
+        self.links[slot] = Some(Link {
+            generation: self.generations[slot],
+            peer: node_id,
+            host: peer.host.clone(),
+            port: peer.port,
+            opens: peer.caps.iter().any(|cap| cap == peer::LINK),
+            head,
+            incarnation: self.incarnation,
+            state: State::Idle,
+            connection: 0,
+            open_pending: false,
+            queue: Vec::new(),
+            queued: 0,
+            chunk: None,
+            written: 0,
+            written_on_connection: false,
+            failures: 0,
+            connecting: Vec::new(),
+            blocked: VecDeque::new(),
+            leaving: false,
+        });
+        Ok(LinkId {
+            slot: slot as u32,
+            generation: self.generations[slot],
+        })
+    }
+
+    /// Queues a message. With a call, waits for the connection or for room; without one, a
+    /// full queue is `busy`.
+    pub fn send(
+        &mut self,
+        id: LinkId,
+        payload: &Payload,
+        now: Now,
+        call: Option<CallId>,
+    ) -> Result<Sent> {
+        let (queue_bytes_max, frame_bytes_max) = (self.queue_bytes_max, self.frame_bytes_max);
+        let blocked_full = self.blocked >= limits::SENDS_WAITING_MAX
+            || self.blocked_bytes + payload.len() > limits::SENDS_WAITING_BYTES_MAX;
+        let Some(link) = self.get(id) else {
+            return Err(Error::new(ErrorKind::Internal, "the link is gone"));
+        };
+        let write = |link: &Link, out: &mut Vec<u8>| {
+            frame::append(out, frame_bytes_max, |out| {
+                peer::append_message(out, &link.head, payload, now.wall_ms);
+            })
+        };
+        let bytes = link.head.len() + payload.len() + 64;
+        if !link.blocked.is_empty() || !link.has_room(bytes, queue_bytes_max) {
+            let Some(call) = call.filter(|_| !blocked_full) else {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("the queue to node '{}' is full", link.peer),
+                ));
+            };
+            let mut frame = Vec::new();
+            write(link, &mut frame)?;
+            let frame_bytes = frame.len();
+            link.blocked.push_back((call, frame));
+            self.blocked += 1;
+            self.blocked_bytes += frame_bytes;
+            return Ok(Sent::Waits);
+        }
+        let mut queue = std::mem::take(&mut link.queue);
+        let written = write(link, &mut queue);
+        link.queue = queue;
+        written?;
+        link.queued += 1;
+        self.accepted += 1;
+        self.go(id, call)
+    }
+
+    /// Gets a message that was just queued on its way.
+    fn go(&mut self, id: LinkId, call: Option<CallId>) -> Result<Sent> {
+        let Some(link) = self.get(id) else {
+            return Ok(Sent::Queued);
+        };
+        match link.state {
+            State::Up => {
+                if link.chunk.is_none() && link.queued == 1 {
+                    self.outputs.push(Output::Do(LinkAction::Flush(id)));
+                }
+                return Ok(Sent::Queued);
+            }
+            State::Idle if link.chunk.is_none() => self.connect(id),
+            State::Idle | State::Retry { .. } | State::Connecting => {}
+        }
+        match (call, self.get(id)) {
+            (Some(call), Some(link)) => {
+                link.connecting.push(call);
+                Ok(Sent::Waits)
+            }
+            _ => Ok(Sent::Queued),
+        }
+    }
+
+    fn connect(&mut self, id: LinkId) {
+        if let Some(link) = self.get(id) {
+            link.state = State::Connecting;
+            link.connection += 1;
+            let action = LinkAction::Connect(id, link.connection, link.host.clone(), link.port);
+            self.outputs.push(Output::Do(action));
+        }
+    }
+
+    pub fn connected(&mut self, id: LinkId, connection: u64) {
+        let Some(link) = self
+            .get(id)
+            .filter(|link| link.connection == connection && link.state == State::Connecting)
+        else {
+            self.outputs
+                .push(Output::Do(LinkAction::Drop(id, connection)));
+            return;
+        };
+        link.state = State::Up;
+        link.open_pending = link.opens;
+        link.written_on_connection = false;
+        let flush = link.open_pending || link.queued > 0;
+        let calls = std::mem::take(&mut link.connecting);
+        let done = calls.into_iter().map(|call| Output::Done(call, Ok(())));
+        self.outputs.extend(done);
+        if flush {
+            self.outputs.push(Output::Do(LinkAction::Flush(id)));
+        }
+    }
+
+    pub fn connect_failed(&mut self, now: Now, id: LinkId, connection: u64, error: Error) {
+        let Some(link) = self.get(id) else { return };
+        if link.connection == connection && link.state == State::Connecting {
+            link.state = State::Idle;
+            self.after_loss(now, id, error);
+        }
+    }
+
+    /// The connection ended, noticed by its reader.
+    pub fn disconnected(&mut self, now: Now, id: LinkId, connection: u64, error: Error) {
+        let Some(link) = self.get(id) else { return };
+        if link.connection != connection || link.state != State::Up {
+            return;
+        }
+        link.state = State::Idle;
+        let writer_is_done = link.chunk.is_none();
+        self.outputs
+            .push(Output::Do(LinkAction::Drop(id, connection)));
+        if writer_is_done {
+            self.after_loss(now, id, error);
+        }
+    }
+
+    /// The next bytes to write. `chunk_done` has to follow before there are more.
+    pub fn take_chunk(&mut self, id: LinkId, now: Now) -> Option<(u64, Vec<u8>)> {
+        let link = self.get(id)?;
+        if link.state != State::Up || link.chunk.is_some() {
+            return None;
+        }
+        let has_open = std::mem::take(&mut link.open_pending);
+        let queue = std::mem::take(&mut link.queue);
+        let bytes = if has_open {
+            let mut bytes = Vec::with_capacity(queue.len() + 256);
+            let stream = (link.incarnation, link.connection, link.written);
+            // Its size is that of two names and some numbers.
+            let _ = frame::append(&mut bytes, usize::MAX, |out| {
+                peer::append_open(out, &link.head, stream, now.wall_ms);
+            });
+            bytes.extend_from_slice(&queue);
+            bytes
+        } else {
+            queue
+        };
+        if bytes.is_empty() {
+            link.queue = bytes;
+            return None;
+        }
+        link.chunk = Some(Chunk {
+            connection: link.connection,
+            messages: std::mem::take(&mut link.queued),
+            bytes: bytes.len(),
+            has_open,
+        });
+        Some((link.connection, bytes))
+    }
+
+    /// The writer is through with a chunk: all of it, or the first `written` bytes before an
+    /// error.
+    pub fn chunk_done(
+        &mut self,
+        now: Now,
+        id: LinkId,
+        mut bytes: Vec<u8>,
+        written: usize,
+        error: Option<Error>,
+    ) {
+        const KEEP_BYTES: usize = 1 << 20;
+        let Some(link) = self.get(id) else { return };
+        let Some(chunk) = link.chunk.take() else {
+            return;
+        };
+        if written == bytes.len() {
+            link.written += chunk.messages;
+            link.written_on_connection |= chunk.messages > 0;
+            link.failures = 0;
+            if link.queue.is_empty() && bytes.capacity() <= KEEP_BYTES {
+                bytes.clear();
+                link.queue = bytes;
+            }
+        } else {
+            let (frames, end) = complete_frames(&bytes, written);
+            let complete = frames.saturating_sub(usize::from(chunk.has_open)) as u64;
+            link.written += complete;
+            link.written_on_connection |= complete > 0;
+            // The open frame of a dead connection means nothing to the next one.
+            let end = if chunk.has_open && frames == 0 {
+                complete_frames(&bytes, bytes.len())
+                    .1
+                    .min(first_frame(&bytes))
+            } else {
+                end
+            };
+            if crate::plant::active("resend_all") {
+                link.queued += chunk.messages;
+                bytes.drain(
+                    ..if chunk.has_open {
+                        first_frame(&bytes)
+                    } else {
+                        0
+                    },
+                );
+            } else {
+                link.queued += chunk.messages - complete;
+                bytes.drain(..end);
+            }
+            bytes.extend_from_slice(&link.queue);
+            link.queue = bytes;
+        }
+        let (is_current, is_up) = (link.connection == chunk.connection, link.state == State::Up);
+        let error = error.unwrap_or_else(broken);
+        if !is_up {
+            // The reader noticed the end first and left the rest to us.
+            if link.state == State::Idle {
+                self.after_loss(now, id, error);
+            }
+        } else if written_all(link, &chunk, written) || !is_current {
+            self.unblock(id);
+        } else {
+            self.disconnected(now, id, chunk.connection, error);
+        }
+    }
+
+    /// Lets in who waits for room, flushes what is queued, and ends a link that is drained.
+    fn unblock(&mut self, id: LinkId) {
+        let max = self.queue_bytes_max;
+        let Some(link) = self.get(id) else { return };
+        let (mut done, mut bytes) = (Vec::new(), 0);
+        while let Some((_, frame)) = link.blocked.front() {
+            if !link.has_room(frame.len(), max) {
+                break;
+            }
+            if let Some((call, frame)) = link.blocked.pop_front() {
+                link.queue.extend_from_slice(&frame);
+                link.queued += 1;
+                bytes += frame.len();
+                done.push(call);
+            }
+        }
+        let flush = link.queued > 0 && link.chunk.is_none() && link.state == State::Up;
+        let ends = link.leaving && link.queued == 0 && link.chunk.is_none();
+        self.blocked -= done.len();
+        self.blocked_bytes -= bytes;
+        self.accepted += done.len() as u64;
+        let done = done.into_iter().map(|call| Output::Done(call, Ok(())));
+        self.outputs.extend(done);
+        if flush {
+            self.outputs.push(Output::Do(LinkAction::Flush(id)));
+        }
+        if ends {
+            self.remove(id);
+        }
+    }
+
+    /// Decides what becomes of a link whose connection is gone.
+    fn after_loss(&mut self, now: Now, id: LinkId, error: Error) {
+        let Some(link) = self.get(id) else { return };
+        if link.leaving {
+            self.abandon(id, &error);
+            self.remove(id);
+        } else if link.queued > 0 || !link.blocked.is_empty() {
+            link.failures += 1;
+            if link.failures >= limits::LINK_ATTEMPTS_MAX {
+                self.abandon(id, &error);
+            } else {
+                let at_ms = now.mono_ms + limits::LINK_RETRY_MS * u64::from(link.failures - 1);
+                link.state = State::Retry { at_ms };
+            }
+        } else if link.opens && link.written_on_connection {
+            // Nothing to send, but the receiver learns only from a new connection how much the
+            // old one lost. One attempt: a peer that is gone lost nothing that counts.
+            link.written_on_connection = false;
+            link.failures = limits::LINK_ATTEMPTS_MAX;
+            link.state = State::Retry { at_ms: now.mono_ms };
+        } else {
+            link.failures = 0;
+        }
+    }
+
+    /// Gives up what is queued.
+    fn abandon(&mut self, id: LinkId, error: &Error) {
+        let Some(link) = self.get(id) else { return };
+        let held = link.chunk.as_ref().map_or(0, |chunk| chunk.messages);
+        let messages = std::mem::take(&mut link.queued) + held;
+        link.queue = Vec::new();
+        link.failures = 0;
+        link.state = State::Idle;
+        let to = link.peer.clone();
+        let connecting = std::mem::take(&mut link.connecting);
+        let blocked = std::mem::take(&mut link.blocked);
+        self.blocked -= blocked.len();
+        self.blocked_bytes -= blocked.iter().map(|(_, frame)| frame.len()).sum::<usize>();
+        let calls = connecting
+            .into_iter()
+            .chain(blocked.into_iter().map(|(call, _)| call));
+        let done = calls.map(|call| Output::Done(call, Err(error.clone())));
+        self.outputs.extend(done);
+        if messages > 0 {
+            if !crate::plant::active("uncounted_abandon") {
+                self.lost += messages;
+            }
+            self.outputs.push(Output::Event(NodeEvent::SendFailed {
+                to,
+                messages,
+                error: error.clone(),
+            }));
+        }
+    }
+
+    fn remove(&mut self, id: LinkId) {
+        if let Some(link) = self.get(id) {
+            let (peer, connection) = (link.peer.clone(), link.connection);
+            self.outputs.push(Output::Removed(peer, id));
+            self.outputs
+                .push(Output::Do(LinkAction::Drop(id, connection)));
+            if let Some(slot) = self.links.get_mut(id.slot as usize) {
+                *slot = None;
+            }
+        }
+    }
+
+    /// The peer left. What is queued may still reach it; then the link ends.
+    pub fn leave(&mut self, id: LinkId) {
+        let Some(link) = self.get(id) else { return };
+        link.leaving = true;
+        let idle = link.queued == 0 && link.chunk.is_none() && link.blocked.is_empty();
+        if idle || link.state == State::Idle && link.chunk.is_none() {
+            let gone = Error::new(
+                ErrorKind::ConnectionFailed,
+                format!("node '{}' has left", link.peer),
+            );
+            self.abandon(id, &gone);
+            self.remove(id);
+        }
+    }
+
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.links
+            .iter()
+            .flatten()
+            .filter_map(|link| match link.state {
+                State::Retry { at_ms } => Some(at_ms),
+                _ => None,
+            })
+            .min()
+    }
+
+    pub fn tick(&mut self, now: Now) {
+        for id in self.ids() {
+            let due = self.get(id).is_some_and(
+                |link| matches!(link.state, State::Retry { at_ms } if at_ms <= now.mono_ms),
+            );
+            if due {
+                self.connect(id);
+            }
+        }
+    }
+
+    /// Whether nothing waits to be written.
+    pub fn is_flushed(&self) -> bool {
+        self.links
+            .iter()
+            .flatten()
+            .all(|link| link.queued == 0 && link.chunk.is_none() && link.blocked.is_empty())
+    }
+
+    /// Gives up everything, because the node ends.
+    pub fn abandon_all(&mut self, error: &Error) {
+        for id in self.ids() {
+            self.abandon(id, error);
+            self.remove(id);
+        }
+    }
+}
+
+fn broken() -> Error {
+    Error::new(ErrorKind::ConnectionFailed, "the connection broke")
+}
+
+fn written_all(link: &Link, chunk: &Chunk, written: usize) -> bool {
+    written == chunk.bytes && link.connection == chunk.connection
+}
+
+fn first_frame(bytes: &[u8]) -> usize {
+    match frame::announced(bytes, usize::MAX) {
+        Ok(Some(len)) => frame::HEADER_BYTES + len,
+        _ => 0,
+    }
+}
+
+/// How many frames end within the first `written` bytes, and where the last of them ends.
+fn complete_frames(bytes: &[u8], written: usize) -> (usize, usize) {
+    let (mut frames, mut end) = (0, 0);
+    loop {
+        let next = end + first_frame(&bytes[end..]);
+        if next == end || next > written {
+            return (frames, end);
+        }
+        frames += 1;
+        end = next;
+    }
+}

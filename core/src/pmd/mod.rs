@@ -1,0 +1,14 @@
+//! The PMD: the daemon around the registry, the client of its protocol, and how one is found
+//! or launched.
+
+mod client;
+mod embedded;
+mod launch;
+mod options;
+mod server;
+
+pub use client::{PmdClient, PmdEvent};
+pub use embedded::Pmd;
+pub use launch::{Launcher, spawn_daemon};
+pub use options::PmdOptions;
+pub use server::{Server, ServerNotice};

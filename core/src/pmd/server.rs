@@ -1,0 +1,720 @@
+//! The server around the registry: one thread, one poll loop, every socket.
+//!
+//! It moves bytes and time; every decision is the registry's. An idle connection holds no
+//! buffer. Events for a watcher are collected during a turn and written in one call.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use parking_lot::Mutex;
+
+use crate::error::{Error, Result};
+use crate::limits;
+use crate::net;
+use crate::pmd::options::PmdOptions;
+use crate::registry::{self, ConnId, Input, Notice, Output, Outputs, Registry, StopReason};
+use crate::time::{Clock, Now};
+use crate::wire::frame;
+use crate::wire::pmd::{self as message, Register};
+
+const WAKER: Token = Token(usize::MAX);
+const LISTENER_FIRST: usize = usize::MAX - 8;
+
+/// What the owner of a server is told, on the server's thread.
+#[derive(Debug)]
+pub enum ServerNotice<'a> {
+    /// Something the registry noticed.
+    Registry(&'a Notice),
+    /// A connection broke or was cut off.
+    Connection(&'a str),
+    /// The server ends; `None` when its owner asked for it.
+    Stopping(Option<StopReason>),
+}
+
+/// What another thread asks of a running server.
+pub(super) enum Command {
+    Snapshot(Box<dyn FnOnce(Vec<Arc<Register>>) + Send>),
+    Stop,
+}
+
+/// Commands and the way to wake the server for them; clones share both.
+#[derive(Clone)]
+pub struct Control {
+    // Protects the queue of commands; held for a push or a swap.
+    commands: Arc<Mutex<Vec<Command>>>,
+    waker: Arc<Waker>,
+}
+
+impl Control {
+    pub(super) fn send(&self, command: Command) {
+        self.commands.lock().push(command);
+        // Fails only when the server is gone, and then nobody waits for the command.
+        let _ = self.waker.wake();
+    }
+
+    /// Asks the server to end: it flushes, closes every connection and returns.
+    pub fn stop(&self) {
+        self.send(Command::Stop);
+    }
+}
+
+#[derive(Debug)]
+struct Conn {
+    stream: TcpStream,
+    generation: u32,
+    /// Bytes of a frame that is not complete yet, or of requests that have to wait.
+    pending: Vec<u8>,
+    /// When the incomplete frame began; 0 = none.
+    partial_since_ms: u64,
+    out: Vec<u8>,
+    /// Event bytes among `out`, at most.
+    event_bytes: usize,
+    state: ConnState,
+    dirty: bool,
+    paused: bool,
+}
+
+impl Conn {
+    /// Whether its requests have to wait: for a name, or for it to read its answers.
+    fn is_held(&self) -> bool {
+        self.paused || self.out.len() > limits::ANSWERS_BYTES_MAX
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnState {
+    Open,
+    /// Flushing a last answer; what still arrives is thrown away until the moment given.
+    Lingering(u64),
+}
+
+/// A PMD that is bound but does not run yet.
+pub struct Server {
+    poll: Poll,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    control: Control,
+    options: PmdOptions,
+    clock: Clock,
+    registry: Registry,
+    outputs: Outputs,
+    conns: Vec<Option<Conn>>,
+    generations: Vec<u32>,
+    free: Vec<u32>,
+    open: usize,
+    /// Connections to look at again without waiting for the kernel.
+    again: VecDeque<ConnId>,
+    /// Connections with something to write.
+    dirty: Vec<ConnId>,
+    /// Deadlines of incomplete frames, in order.
+    partials: VecDeque<(u64, ConnId)>,
+    lingering: VecDeque<(u64, ConnId)>,
+    accept_again_ms: Option<u64>,
+    scratch: Box<[u8]>,
+    stopping: Option<Option<StopReason>>,
+    frozen_now: Option<Now>,
+}
+
+impl Server {
+    /// Binds the port. Fails with what is wrong: the port is taken, or the host is not allowed.
+    pub fn bind(options: PmdOptions) -> Result<Self> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        let io = |error: &io::Error| Error::io("cannot set up the PMD", error);
+        for listener in net::listen(&options.host, options.port, options.insecure)? {
+            addresses.push(listener.local_addr().map_err(|error| io(&error))?);
+            listeners.push(TcpListener::from_std(listener));
+        }
+        let poll = Poll::new().map_err(|error| io(&error))?;
+        for (i, listener) in listeners.iter_mut().enumerate() {
+            poll.registry()
+                .register(listener, Token(LISTENER_FIRST + i), Interest::READABLE)
+                .map_err(|error| io(&error))?;
+        }
+        let waker = Waker::new(poll.registry(), WAKER).map_err(|error| io(&error))?;
+        let clock = Clock::new();
+        let mut secret = [0u8; 32];
+        for half in secret.chunks_exact_mut(16) {
+            half.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        }
+        let mut config = registry::Config::new(uuid::Uuid::new_v4().simple().to_string(), secret);
+        config.auto_shutdown_ms = options.auto_shutdown_ms;
+        config.heartbeat_ttl_ms = options.heartbeat_ttl_ms;
+        config.heartbeat_expel_ms = options.heartbeat_expel_ms;
+        config.probe_ms = options.probe_ms;
+        config.nodes_max = options.nodes_max;
+        config.nodes_per_connection_max = options.nodes_per_connection_max;
+        Ok(Self {
+            poll,
+            listeners,
+            addresses,
+            control: Control {
+                commands: Arc::default(),
+                waker: Arc::new(waker),
+            },
+            registry: Registry::new(config, clock.now()),
+            options,
+            clock,
+            outputs: Outputs::default(),
+            conns: Vec::new(),
+            generations: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            again: VecDeque::new(),
+            dirty: Vec::new(),
+            partials: VecDeque::new(),
+            lingering: VecDeque::new(),
+            accept_again_ms: None,
+            scratch: vec![0; limits::PMD_READ_BYTES].into(),
+            stopping: None,
+            frozen_now: None,
+        })
+    }
+
+    /// The addresses it listens on.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.addresses.first().map_or(0, SocketAddr::port)
+    }
+
+    /// The handle by which another thread or a signal handler's thread stops it.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Serves until it is stopped. `notice` is called on this thread and must not block.
+    pub fn run(mut self, mut notice: impl FnMut(ServerNotice<'_>)) -> Result<()> {
+        let mut events = Events::with_capacity(1_024);
+        while self.stopping.is_none() {
+            match self.poll.poll(&mut events, self.timeout()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("cannot wait for events", &error)),
+            }
+            // One reading of the clock serves the whole turn.
+            self.frozen_now = Some(self.clock.now());
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    Token(token) if token >= LISTENER_FIRST => {
+                        self.accept(token - LISTENER_FIRST, &mut notice);
+                    }
+                    Token(slot) => {
+                        let id = self.id(slot as u32);
+                        if event.is_readable() || event.is_error() {
+                            self.readable(id, &mut notice);
+                        }
+                        if event.is_writable() {
+                            self.flush(id, &mut notice);
+                        }
+                    }
+                }
+            }
+            self.look_again(&mut notice);
+            self.run_commands();
+            self.timers(&mut notice);
+            self.flush_dirty(&mut notice);
+        }
+        let reason = self.stopping.flatten();
+        notice(ServerNotice::Stopping(reason));
+        self.finish();
+        Ok(())
+    }
+
+    fn now(&self) -> Now {
+        self.frozen_now.unwrap_or_else(|| self.clock.now())
+    }
+
+    fn id(&self, slot: u32) -> ConnId {
+        ConnId {
+            slot,
+            generation: self.generations.get(slot as usize).copied().unwrap_or(0),
+        }
+    }
+
+    fn conn(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns
+            .get_mut(id.slot as usize)?
+            .as_mut()
+            .filter(|conn| conn.generation == id.generation)
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = [
+            self.registry.next_deadline_ms(),
+            self.partials.front().map(|(at, _)| *at),
+            self.lingering.front().map(|(at, _)| *at),
+            self.accept_again_ms,
+        ];
+        let deadline = deadline.into_iter().flatten().min()?;
+        // Rounded up, or the last fraction of a millisecond would be spent spinning.
+        let left = deadline.saturating_sub(self.clock.now().mono_ms) + 1;
+        Some(Duration::from_millis(left))
+    }
+
+    fn accept(&mut self, listener: usize, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        loop {
+            let Some(accepting) = self.listeners.get(listener) else {
+                return;
+            };
+            match accepting.accept() {
+                Ok((stream, peer)) => self.accepted(stream, peer),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+                    ) => {}
+                Err(error) => {
+                    // Out of file descriptors or memory: those in the backlog wait, those who
+                    // are connected are served, and nothing spins.
+                    if self.accept_again_ms.is_none() {
+                        notice(ServerNotice::Connection(&format!(
+                            "cannot accept a connection: {error}"
+                        )));
+                    }
+                    self.accept_again_ms = Some(self.now().mono_ms + limits::ACCEPT_RETRY_MS);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accepted(&mut self, mut stream: TcpStream, peer: SocketAddr) {
+        if self.open >= self.options.connections_max {
+            tracing::warn!(%peer, "connection refused: too many connections");
+            return;
+        }
+        net::tune(&stream, &self.options.detection);
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.conns.push(None);
+            self.generations.push(0);
+            (self.conns.len() - 1) as u32
+        });
+        self.generations[slot as usize] += 1;
+        let id = self.id(slot);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) =
+            self.poll
+                .registry()
+                .register(&mut stream, Token(slot as usize), interest)
+        {
+            tracing::warn!(%peer, %error, "connection refused");
+            self.free.push(slot);
+            return;
+        }
+        self.open += 1;
+        self.conns[slot as usize] = Some(Conn {
+            stream,
+            generation: id.generation,
+            pending: Vec::new(),
+            partial_since_ms: 0,
+            out: Vec::new(),
+            event_bytes: 0,
+            state: ConnState::Open,
+            dirty: false,
+            paused: false,
+        });
+        let input = Input::Opened(id, peer.ip().to_canonical().is_loopback());
+        self.registry.step(self.now(), input, &mut self.outputs);
+        // Its first request may be here already, and the edge is only reported once.
+        self.again.push_back(id);
+    }
+
+    /// Reads what is there, up to a turn's share.
+    fn readable(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        let mut total = 0;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let end = loop {
+            let Some(conn) = self.conn(id) else {
+                break None;
+            };
+            let lingering = conn.state != ConnState::Open;
+            if !lingering && conn.is_held() {
+                // Resuming or flushing looks again.
+                break None;
+            }
+            if total >= limits::READ_TURN_BYTES {
+                self.again.push_back(id);
+                break None;
+            }
+            match conn.stream.read(&mut scratch) {
+                Ok(0) => break Some(None),
+                Ok(read) => {
+                    total += read;
+                    if !lingering {
+                        self.received(id, &scratch[..read], notice);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break None,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Some(Some(error)),
+            }
+        };
+        self.scratch = scratch;
+        if let Some(error) = end {
+            if let Some(error) = error {
+                notice(ServerNotice::Connection(&format!("Socket error: {error}")));
+            }
+            self.close(id, notice);
+        }
+    }
+
+    /// Takes bytes of a connection and hands every complete frame to the registry.
+    fn received(&mut self, id: ConnId, bytes: &[u8], notice: &mut impl FnMut(ServerNotice<'_>)) {
+        let Some(conn) = self.conn(id) else { return };
+        if conn.pending.is_empty() {
+            let used = self.frames(id, bytes, notice);
+            if let Some(conn) = self.conn(id) {
+                conn.pending.extend_from_slice(&bytes[used..]);
+            }
+        } else {
+            let mut pending = std::mem::take(&mut conn.pending);
+            pending.extend_from_slice(bytes);
+            let used = self.frames(id, &pending, notice);
+            pending.drain(..used);
+            if pending.is_empty() {
+                // An idle connection holds no buffer.
+                pending = Vec::new();
+            }
+            if let Some(conn) = self.conn(id) {
+                conn.pending = pending;
+            }
+        }
+        self.watch_partial(id);
+    }
+
+    /// Handles the complete frames in `bytes`; returns how many bytes they took.
+    fn frames(
+        &mut self,
+        id: ConnId,
+        bytes: &[u8],
+        notice: &mut impl FnMut(ServerNotice<'_>),
+    ) -> usize {
+        let mut used = 0;
+        loop {
+            match self.conn(id) {
+                Some(conn) if conn.state == ConnState::Open && !conn.is_held() => {}
+                Some(conn) if conn.state == ConnState::Open => return used,
+                _ => return bytes.len(),
+            }
+            match frame::split(&bytes[used..], self.options.frame_bytes_max) {
+                Ok(Some(body)) => {
+                    used += frame::HEADER_BYTES + body.len();
+                    let now = self.now();
+                    self.registry
+                        .step(now, Input::Frame(id, body), &mut self.outputs);
+                    self.carry_out(notice);
+                }
+                Ok(None) => return used,
+                Err(error) => {
+                    self.refuse(id, error.message(), notice);
+                    return bytes.len();
+                }
+            }
+        }
+    }
+
+    /// A frame that has begun has a deadline.
+    fn watch_partial(&mut self, id: ConnId) {
+        let now_ms = self.now().mono_ms;
+        let deadline_ms = self.options.frame_deadline_ms;
+        let Some(conn) = self.conn(id) else { return };
+        if conn.pending.is_empty() || conn.is_held() {
+            conn.partial_since_ms = 0;
+        } else if conn.partial_since_ms == 0 {
+            conn.partial_since_ms = now_ms.max(1);
+            self.partials.push_back((now_ms.max(1) + deadline_ms, id));
+        }
+    }
+
+    /// Says why, and closes once that is sent.
+    fn refuse(&mut self, id: ConnId, why: &str, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        notice(ServerNotice::Connection(&format!("refused: {why}")));
+        let mut answer = Vec::new();
+        let append = |out: &mut Vec<u8>| {
+            message::append_response(out, None, |out| message::append_error(out, why));
+        };
+        let _ = frame::append(&mut answer, usize::MAX, append);
+        self.enqueue(id, &answer);
+        self.linger(id);
+    }
+
+    /// Nothing more is read as requests; what is queued is still sent.
+    fn linger(&mut self, id: ConnId) {
+        let until = self.now().mono_ms + limits::LINGER_MS;
+        if let Some(conn) = self.conn(id) {
+            conn.state = ConnState::Lingering(until);
+            conn.pending = Vec::new();
+            self.lingering.push_back((until, id));
+            self.again.push_back(id);
+        }
+    }
+
+    fn enqueue(&mut self, id: ConnId, bytes: &[u8]) {
+        if let Some(conn) = self.conn(id) {
+            conn.out.extend_from_slice(bytes);
+            if !conn.dirty {
+                conn.dirty = true;
+                self.dirty.push(id);
+            }
+        }
+    }
+
+    /// Carries out what the registry asked for, including what that causes in turn.
+    fn carry_out(&mut self, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        while !self.outputs.items.is_empty() {
+            let mut outputs = std::mem::take(&mut self.outputs);
+            for item in outputs.items.drain(..) {
+                match item {
+                    Output::Answer(id, range) => self.enqueue(id, &outputs.bytes[range]),
+                    Output::Event(id, range) => self.event(id, &outputs.bytes[range], notice),
+                    Output::Inspect(id) => self.inspect(id),
+                    Output::Pause(id) => {
+                        if let Some(conn) = self.conn(id) {
+                            conn.paused = true;
+                        }
+                    }
+                    Output::Resume(id) => {
+                        if let Some(conn) = self.conn(id) {
+                            conn.paused = false;
+                            self.again.push_back(id);
+                        }
+                    }
+                    Output::Close(id, why) => {
+                        notice(ServerNotice::Connection(why));
+                        self.linger(id);
+                    }
+                    Output::Notice(what) => notice(ServerNotice::Registry(&what)),
+                    Output::Stop(reason) => self.stopping = Some(Some(reason)),
+                }
+            }
+            outputs.clear();
+            // Carrying out may have produced more; the buffers are kept either way.
+            if self.outputs.items.is_empty() {
+                self.outputs = outputs;
+            }
+        }
+    }
+
+    fn event(&mut self, id: ConnId, bytes: &[u8], notice: &mut impl FnMut(ServerNotice<'_>)) {
+        let bound = self.options.watcher_queue_bytes_max;
+        let Some(conn) = self.conn(id) else { return };
+        if conn.event_bytes + bytes.len() > bound {
+            // It may just not have been flushed during this turn.
+            self.flush(id, notice);
+        }
+        let Some(conn) = self.conn(id) else { return };
+        if conn.state != ConnState::Open {
+            return;
+        }
+        if conn.event_bytes + bytes.len() > bound {
+            notice(ServerNotice::Connection(
+                "watcher cut off: it does not read its events",
+            ));
+            self.abort(id);
+            return;
+        }
+        conn.event_bytes += bytes.len();
+        self.enqueue(id, bytes);
+    }
+
+    /// Has a connection read at once, so that its end is noticed before anything else.
+    fn inspect(&mut self, id: ConnId) {
+        self.again.push_front(id);
+    }
+
+    fn look_again(&mut self, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        for _ in 0..self.again.len() {
+            let Some(id) = self.again.pop_front() else {
+                break;
+            };
+            // What waited while the connection was paused comes before what is unread.
+            let resumed = self
+                .conn(id)
+                .is_some_and(|conn| !conn.is_held() && !conn.pending.is_empty());
+            if resumed {
+                self.received(id, &[], notice);
+            }
+            self.readable(id, notice);
+            if self.conn(id).is_some_and(|conn| conn.paused) && self.is_at_end(id) {
+                self.close(id, notice);
+            }
+        }
+    }
+
+    /// Whether a connection that may not be read is at its end.
+    fn is_at_end(&mut self, id: ConnId) -> bool {
+        self.conn(id).is_some_and(|conn| {
+            let mut byte = [0u8; 1];
+            match conn.stream.peek(&mut byte) {
+                Ok(read) => read == 0,
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            }
+        })
+    }
+
+    fn flush_dirty(&mut self, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        // Flushing can close a connection, whose leave makes others dirty.
+        while !self.dirty.is_empty() {
+            for id in std::mem::take(&mut self.dirty) {
+                self.flush(id, notice);
+            }
+        }
+    }
+
+    fn flush(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.dirty = false;
+        let before = conn.out.len();
+        let mut written = 0;
+        let failed = loop {
+            if written == before {
+                break false;
+            }
+            match conn.stream.write(&conn.out[written..]) {
+                Ok(0) => break true,
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break true,
+            }
+        };
+        if written == before {
+            // An idle connection holds no buffer.
+            conn.out = Vec::new();
+        } else {
+            conn.out.drain(..written);
+        }
+        conn.event_bytes = conn.event_bytes.min(conn.out.len());
+        let done = conn.out.is_empty();
+        let unchoked =
+            before > limits::ANSWERS_BYTES_MAX && conn.out.len() <= limits::ANSWERS_BYTES_MAX;
+        let lingering = conn.state != ConnState::Open;
+        if lingering && done {
+            let _ = conn.stream.shutdown(std::net::Shutdown::Write);
+        }
+        if failed {
+            self.close(id, notice);
+        } else if unchoked {
+            self.again.push_back(id);
+        }
+    }
+
+    /// Ends a connection without flushing.
+    fn abort(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn(id) {
+            conn.out = Vec::new();
+            let _ = conn.stream.shutdown(std::net::Shutdown::Both);
+        }
+        self.linger(id);
+        if let Some(conn) = self.conn(id) {
+            conn.state = ConnState::Lingering(0);
+        }
+    }
+
+    fn close(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        let Some(slot) = self.conns.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Some(mut conn) = slot.take_if(|conn| conn.generation == id.generation) else {
+            return;
+        };
+        let _ = self.poll.registry().deregister(&mut conn.stream);
+        drop(conn);
+        self.open -= 1;
+        self.free.push(id.slot);
+        self.registry
+            .step(self.now(), Input::Closed(id), &mut self.outputs);
+        self.carry_out(notice);
+    }
+
+    fn run_commands(&mut self) {
+        for command in std::mem::take(&mut *self.control.commands.lock()) {
+            match command {
+                Command::Snapshot(reply) => reply(self.registry.nodes().collect()),
+                Command::Stop => self.stopping = Some(None),
+            }
+        }
+    }
+
+    fn timers(&mut self, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        self.frozen_now = Some(self.clock.now());
+        let now = self.now();
+        if self.accept_again_ms.is_some_and(|at| at <= now.mono_ms) {
+            self.accept_again_ms = None;
+            for listener in 0..self.listeners.len() {
+                self.accept(listener, notice);
+            }
+        }
+        while let Some((_, id)) = pop_due(&mut self.partials, now.mono_ms) {
+            let deadline_ms = self.options.frame_deadline_ms;
+            let Some(conn) = self.conn(id) else { continue };
+            let since_ms = conn.partial_since_ms;
+            if conn.state != ConnState::Open || since_ms == 0 {
+                continue;
+            }
+            if since_ms + deadline_ms <= now.mono_ms {
+                let why = format!("frame not completed within {deadline_ms} ms");
+                self.refuse(id, &why, notice);
+            } else {
+                self.partials.push_back((since_ms + deadline_ms, id));
+            }
+        }
+        while let Some((_, id)) = pop_due(&mut self.lingering, now.mono_ms) {
+            self.close(id, notice);
+        }
+        if self
+            .registry
+            .next_deadline_ms()
+            .is_some_and(|at| at <= now.mono_ms)
+        {
+            self.registry.step(now, Input::Tick, &mut self.outputs);
+            self.carry_out(notice);
+        }
+    }
+
+    /// Sends what is queued for a moment, then lets everything go.
+    fn finish(mut self) {
+        self.listeners.clear();
+        let until = Instant::now() + Duration::from_millis(limits::PMD_FLUSH_MS);
+        let mut ignore = |_: ServerNotice<'_>| {};
+        loop {
+            let queued: Vec<ConnId> = (0..self.conns.len() as u32)
+                .map(|slot| self.id(slot))
+                .filter(|&id| {
+                    self.conns[id.slot as usize]
+                        .as_ref()
+                        .is_some_and(|c| !c.out.is_empty())
+                })
+                .collect();
+            if queued.is_empty() || Instant::now() >= until {
+                break;
+            }
+            let mut events = Events::with_capacity(64);
+            for id in queued {
+                self.flush(id, &mut ignore);
+            }
+            let _ = self.poll.poll(&mut events, Some(Duration::from_millis(5)));
+        }
+        for conn in self.conns.into_iter().flatten() {
+            let _ = conn.stream.shutdown(std::net::Shutdown::Write);
+        }
+    }
+}
+
+fn pop_due(queue: &mut VecDeque<(u64, ConnId)>, now_ms: u64) -> Option<(u64, ConnId)> {
+    queue.pop_front_if(|(at, _)| *at <= now_ms)
+}

@@ -1,0 +1,613 @@
+//! The registry: which nodes exist, who owns them, and who is told about it.
+//!
+//! A pure state machine: [`Registry::step`] takes an input and the time and appends what is
+//! to be done to [`Outputs`]. It owns no sockets, reads no clock and draws no random numbers;
+//! `pmd::server` and the simulator drive the same code. The rules are those of pmd.md 3-7 with
+//! the fixes of its section 14, and `docs/wire.md` for what goes beyond.
+
+mod output;
+mod register;
+mod table;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub use output::{ConnId, Notice, Output, Outputs, StopReason};
+
+use crate::limits;
+use crate::time::Now;
+use crate::wire::pmd::{
+    self, Capabilities, Incoming, LeaveCause, PEER_JOIN, PEER_LEAVE, Register, Request,
+};
+use register::Waiting;
+use table::{Entry, Key, Liveness, Table};
+
+/// What a registry is made with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Identity of this run; a client that sees another one knows that the PMD restarted.
+    pub epoch: String,
+    /// Random bytes from which registration tokens are derived.
+    pub secret: [u8; 32],
+    /// End after this long without any node; `None` = never.
+    pub auto_shutdown_ms: Option<u64>,
+    /// Age at which a heartbeat-bound node is removed.
+    pub heartbeat_ttl_ms: u64,
+    /// Silence after which a node that promised heartbeats is expelled.
+    pub heartbeat_expel_ms: u64,
+    /// How long a conflicting registration waits for the holder to prove dead.
+    pub probe_ms: u64,
+    /// Nodes at most.
+    pub nodes_max: usize,
+    /// Nodes of one connection at most.
+    pub nodes_per_connection_max: usize,
+}
+
+impl Config {
+    /// Defaults with the given identity and secret.
+    pub fn new(epoch: String, secret: [u8; 32]) -> Self {
+        Self {
+            epoch,
+            secret,
+            auto_shutdown_ms: None,
+            heartbeat_ttl_ms: limits::HEARTBEAT_TTL_MS,
+            heartbeat_expel_ms: limits::HEARTBEAT_EXPEL_MS,
+            probe_ms: limits::PROBE_MS,
+            nodes_max: limits::PMD_NODES_MAX,
+            nodes_per_connection_max: limits::PMD_NODES_PER_CONNECTION_MAX,
+        }
+    }
+}
+
+/// What can happen to a registry.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection was accepted; `loopback` says whether its peer is on this machine.
+    Opened(ConnId, bool),
+    /// A frame's body arrived.
+    Frame(ConnId, &'a [u8]),
+    /// A connection ended, for whatever reason.
+    Closed(ConnId),
+    /// Time passed.
+    Tick,
+}
+
+#[derive(Debug)]
+struct Conn {
+    generation: u32,
+    loopback: bool,
+    greeted: bool,
+    caps: Capabilities,
+    /// Position in the list of watchers.
+    watcher: Option<u32>,
+    /// A registration of this connection waits for a name; its other requests wait with it.
+    waits: bool,
+    /// The nodes that leave with this connection.
+    nodes: Vec<Key>,
+}
+
+/// The state machine. See the module's documentation.
+#[derive(Debug)]
+pub struct Registry {
+    config: Config,
+    table: Table,
+    conns: Vec<Option<Conn>>,
+    watchers: Vec<ConnId>,
+    waiting: VecDeque<Waiting>,
+    rev: u64,
+    started_ms: u64,
+    /// When the registry became empty; `None` while it has nodes.
+    empty_since_ms: Option<u64>,
+    stopping: bool,
+    last_step_ms: u64,
+    last_sweep_ms: u64,
+    sweeping: bool,
+    /// How long this process was stopped in total; own time = monotonic time minus this.
+    paused_ms: u64,
+    next_probe: u64,
+}
+
+impl Registry {
+    /// An empty registry that starts now.
+    pub fn new(config: Config, now: Now) -> Self {
+        Self {
+            config,
+            table: Table::default(),
+            conns: Vec::new(),
+            watchers: Vec::new(),
+            waiting: VecDeque::new(),
+            rev: 0,
+            started_ms: now.mono_ms,
+            // Armed from the start, or a PMD whose first node died would live for ever.
+            empty_since_ms: Some(now.mono_ms),
+            stopping: false,
+            last_step_ms: now.mono_ms,
+            last_sweep_ms: now.mono_ms,
+            sweeping: false,
+            paused_ms: 0,
+            next_probe: 1,
+        }
+    }
+
+    /// The registered nodes in order of registration.
+    pub fn nodes(&self) -> impl Iterator<Item = Arc<Register>> + '_ {
+        self.table.iter().map(|(_, entry)| entry.node.clone())
+    }
+
+    /// Number of registered nodes.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether no node is registered.
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Revision: the number of joins and leaves so far.
+    pub fn revision(&self) -> u64 {
+        self.rev
+    }
+
+    /// Takes one input.
+    pub fn step(&mut self, now: Now, input: Input<'_>, out: &mut Outputs) {
+        self.note_time(now);
+        match input {
+            Input::Opened(id, loopback) => self.opened(id, loopback),
+            Input::Frame(id, body) => self.frame(now, id, body, out),
+            Input::Closed(id) => self.closed(now, id, out),
+            Input::Tick => self.sweep(now, out),
+        }
+    }
+
+    /// When the next [`Input::Tick`] is due, on the monotonic scale.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        let shutdown = match (self.config.auto_shutdown_ms, self.empty_since_ms) {
+            (Some(delay), Some(since)) if !self.stopping => Some(since + delay),
+            _ => None,
+        };
+        let sweep = self
+            .sweeping
+            .then_some(self.last_sweep_ms + limits::SWEEP_MS);
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|waiting| waiting.deadline_ms + self.paused_ms)
+            .min();
+        [shutdown, sweep, waiting].into_iter().flatten().min()
+    }
+
+    /// A gap between two steps, while steps were due, means that this process was stopped. Its
+    /// clients' signs of life are then still unread, so nothing may expire because of it.
+    fn note_time(&mut self, now: Now) {
+        let gap = now.mono_ms.saturating_sub(self.last_step_ms);
+        let due = self.sweeping || !self.waiting.is_empty();
+        if due && gap > limits::OWN_PAUSE_MS && !crate::plant::active("pause_expels") {
+            self.paused_ms += gap;
+        }
+        self.last_step_ms = now.mono_ms.max(self.last_step_ms);
+    }
+
+    fn own_ms(&self, now: Now) -> u64 {
+        now.mono_ms.saturating_sub(self.paused_ms)
+    }
+
+    fn conn(&self, id: ConnId) -> Option<&Conn> {
+        self.conns
+            .get(id.slot as usize)?
+            .as_ref()
+            .filter(|conn| conn.generation == id.generation)
+    }
+
+    fn conn_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.conns
+            .get_mut(id.slot as usize)?
+            .as_mut()
+            .filter(|conn| conn.generation == id.generation)
+    }
+
+    fn opened(&mut self, id: ConnId, loopback: bool) {
+        let slot = id.slot as usize;
+        if slot >= self.conns.len() {
+            self.conns.resize_with(slot + 1, || None);
+        }
+        self.conns[slot] = Some(Conn {
+            generation: id.generation,
+            loopback,
+            greeted: false,
+            caps: Capabilities::default(),
+            watcher: None,
+            waits: false,
+            nodes: Vec::new(),
+        });
+    }
+
+    fn frame(&mut self, now: Now, id: ConnId, body: &[u8], out: &mut Outputs) {
+        let Some(conn) = self.conn(id) else { return };
+        debug_assert!(!conn.waits, "a paused connection gets no frames");
+        match pmd::parse_request(body) {
+            Ok(Incoming {
+                request_id,
+                request: Ok(request),
+            }) => self.request(now, id, request_id, request, out),
+            Ok(Incoming {
+                request_id,
+                request: Err(text),
+            }) => answer_error(out, id, request_id, &text),
+            Err(error) => {
+                answer_error(out, id, None, error.message());
+                out.items
+                    .push(Output::Notice(Notice::BadFrame(error.message().to_owned())));
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        request_id: Option<&str>,
+        request: Request<'_>,
+        out: &mut Outputs,
+    ) {
+        let Some(conn) = self.conn(id) else { return };
+        let extended = conn.caps.meta;
+        match request {
+            Request::Hello(caps) => {
+                let caps = caps.and(Capabilities::all());
+                if let Some(conn) = self.conn_mut(id) {
+                    conn.greeted = true;
+                    conn.caps = caps;
+                }
+                answer(out, id, request_id, |out| {
+                    pmd::append_hello_answer(out, caps);
+                });
+            }
+            Request::Register(node) => {
+                let waiting = Waiting {
+                    conn: id,
+                    request_id: request_id.map(Into::into),
+                    node,
+                    deadline_ms: self.own_ms(now) + self.config.probe_ms,
+                    holder: None,
+                };
+                self.register(now, waiting, out);
+            }
+            Request::Unregister(node_id) => self.unregister(now, id, request_id, &node_id, out),
+            Request::Resolve(name) => {
+                // The alias table comes first (pmd.md 13, quirk 2).
+                let key = self
+                    .table
+                    .by_alias(&name)
+                    .or_else(|| self.table.by_id(&name));
+                match key.and_then(|key| self.table.get(key)) {
+                    Some(entry) => answer(out, id, request_id, |out| {
+                        out.extend_from_slice(b"{\"node\":");
+                        entry.append(out, extended);
+                        out.push(b'}');
+                    }),
+                    None => answer_error(out, id, request_id, "Node not found"),
+                }
+            }
+            Request::List(prefix) => {
+                // An original's list is never filtered, whatever its payload holds.
+                let prefix = prefix.filter(|_| self.conn(id).is_some_and(|conn| conn.greeted));
+                answer(out, id, request_id, |out| {
+                    out.push(b'{');
+                    self.append_nodes(out, extended, prefix.as_deref());
+                    out.push(b'}');
+                });
+            }
+            Request::Heartbeat(node_id, probe) => {
+                self.heartbeat(now, id, request_id, &node_id, probe, out);
+            }
+            Request::Watch => self.watch(now, id, request_id, out),
+            Request::Shutdown => {
+                if self.conn(id).is_some_and(|conn| conn.loopback) {
+                    answer_success(out, id, request_id);
+                    self.stop(StopReason::Requested, out);
+                } else {
+                    answer_error(
+                        out,
+                        id,
+                        request_id,
+                        "shutdown is only allowed from loopback",
+                    );
+                }
+            }
+        }
+    }
+
+    fn append_nodes(&self, out: &mut Vec<u8>, extended: bool, prefix: Option<&str>) {
+        out.extend_from_slice(b"\"nodes\":[");
+        let start = out.len();
+        for (_, entry) in self.table.iter() {
+            let alias = entry.node.alias.as_ref().map_or("", |alias| alias.as_str());
+            if prefix.is_some_and(|prefix| !alias.starts_with(prefix)) {
+                continue;
+            }
+            if out.len() > start {
+                out.push(b',');
+            }
+            entry.append(out, extended);
+        }
+        out.push(b']');
+    }
+
+    fn unregister(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        request_id: Option<&str>,
+        node_id: &str,
+        out: &mut Outputs,
+    ) {
+        let Some(key) = self.table.by_id(node_id) else {
+            return answer_error(out, id, request_id, "Node not found");
+        };
+        let owner = self.table.get(key).and_then(|entry| entry.conn);
+        // A node without a connection lives by heartbeats alone and has no other owner.
+        let orphan_of_loopback = owner.is_none() && self.conn(id).is_some_and(|conn| conn.loopback);
+        if owner != Some(id) && !orphan_of_loopback {
+            let text = format!("Node '{node_id}' is registered by another connection");
+            return answer_error(out, id, request_id, &text);
+        }
+        answer_success(out, id, request_id);
+        self.remove(now, key, LeaveCause::Unregistered, out);
+        self.retry_waiting(now, out);
+    }
+
+    fn heartbeat(
+        &mut self,
+        now: Now,
+        id: ConnId,
+        request_id: Option<&str>,
+        node_id: &str,
+        probe: Option<u64>,
+        out: &mut Outputs,
+    ) {
+        let own_ms = self.own_ms(now);
+        let key = self.table.by_id(node_id);
+        let Some(entry) = key.and_then(|key| self.table.get_mut(key)) else {
+            return answer_error(out, id, request_id, "Node not found");
+        };
+        entry.last_heartbeat_wall_ms = now.wall_ms;
+        let owned = entry.conn == Some(id);
+        let owner = entry.conn;
+        if owned || entry.liveness == Liveness::HeartbeatOnly {
+            entry.seen_ms = own_ms;
+            entry.suspect_probed = false;
+        } else if !owner.is_some_and(|owner| self.conn(owner).is_some_and(|conn| conn.greeted)) {
+            // Only originals of the first generation beat from another connection.
+            if let Some(entry) = key.and_then(|key| self.table.get_mut(key)) {
+                entry.liveness = Liveness::HeartbeatOnly;
+                entry.seen_ms = own_ms;
+            }
+            self.sweeping = true;
+        }
+        answer_success(out, id, request_id);
+        if let Some(number) = probe {
+            self.probe_answered(now, id, number, out);
+        }
+    }
+
+    fn watch(&mut self, now: Now, id: ConnId, request_id: Option<&str>, out: &mut Outputs) {
+        let position = self.watchers.len() as u32;
+        let Some(conn) = self.conn_mut(id) else {
+            return;
+        };
+        let caps = conn.caps;
+        if conn.watcher.is_none() {
+            conn.watcher = Some(position);
+            self.watchers.push(id);
+        }
+        if !caps.rev {
+            return answer_success(out, id, request_id);
+        }
+        let warming = (self.started_ms + limits::WARMING_MS).saturating_sub(now.mono_ms);
+        answer(out, id, request_id, |out| {
+            out.extend_from_slice(b"{\"success\":true,\"rev\":");
+            crate::wire::json::append_number(out, self.rev);
+            out.extend_from_slice(b",\"epoch\":");
+            crate::wire::json::append_string(out, &self.config.epoch);
+            out.extend_from_slice(b",\"warming\":");
+            crate::wire::json::append_number(out, warming);
+            out.push(b',');
+            self.append_nodes(out, caps.meta, None);
+            out.push(b'}');
+        });
+    }
+
+    /// Tells every watcher, encoding the event once for each kind of client. The caller has
+    /// counted the revision.
+    fn announce(&self, event: &str, entry: &Entry, cause: Option<LeaveCause>, out: &mut Outputs) {
+        if crate::plant::active("watch_gap") && self.rev.is_multiple_of(7) {
+            return;
+        }
+        let mut frames: [Option<std::ops::Range<usize>>; 4] = [None, None, None, None];
+        for &watcher in &self.watchers {
+            let Some(conn) = self.conn(watcher) else {
+                continue;
+            };
+            let (rev, meta) = (conn.caps.rev, conn.caps.meta);
+            let kind = usize::from(rev) | usize::from(meta) << 1;
+            let frame = frames[kind].get_or_insert_with(|| {
+                out.frame(|out| {
+                    let extras = rev.then_some((self.rev, cause));
+                    pmd::append_event(out, event, |out| entry.append(out, meta), extras);
+                })
+            });
+            out.items.push(Output::Event(watcher, frame.clone()));
+        }
+    }
+
+    fn joined(&mut self, key: Key, out: &mut Outputs) {
+        if self.empty_since_ms.take().is_some() && self.config.auto_shutdown_ms.is_some() {
+            out.items
+                .push(Output::Notice(Notice::AutoShutdownCancelled));
+        }
+        self.rev += 1;
+        if let Some(entry) = self.table.get(key) {
+            self.announce(PEER_JOIN, entry, None, out);
+            out.items
+                .push(Output::Notice(Notice::Joined(entry.node.clone())));
+        }
+    }
+
+    fn left(&mut self, entry: &Entry, cause: LeaveCause, out: &mut Outputs) {
+        self.rev += 1;
+        self.announce(PEER_LEAVE, entry, Some(cause), out);
+        out.items
+            .push(Output::Notice(Notice::Left(entry.node.clone(), cause)));
+    }
+
+    /// Removes a node and all that refers to it, and announces that it left.
+    fn remove(&mut self, now: Now, key: Key, cause: LeaveCause, out: &mut Outputs) {
+        let Some(entry) = self.table.remove(key) else {
+            return;
+        };
+        if let Some(conn) = entry.conn.and_then(|id| self.conn_mut(id)) {
+            forget(&mut conn.nodes, key);
+        }
+        self.left(&entry, cause, out);
+        if self.table.is_empty() {
+            self.empty_since_ms = Some(now.mono_ms);
+            if let Some(delay) = self.config.auto_shutdown_ms {
+                out.items
+                    .push(Output::Notice(Notice::AutoShutdownArmed(delay)));
+            }
+        }
+    }
+
+    fn closed(&mut self, now: Now, id: ConnId, out: &mut Outputs) {
+        let Some(slot) = self.conns.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Some(conn) = slot.take_if(|conn| conn.generation == id.generation) else {
+            return;
+        };
+        if let Some(position) = conn.watcher {
+            self.watchers.swap_remove(position as usize);
+            if let Some(&moved) = self.watchers.get(position as usize)
+                && let Some(conn) = self.conn_mut(moved)
+            {
+                conn.watcher = Some(position);
+            }
+        }
+        self.waiting.retain(|waiting| waiting.conn != id);
+        for key in conn.nodes {
+            match self.table.get_mut(key) {
+                Some(entry) if entry.conn != Some(id) && !crate::plant::active("stale_close") => {}
+                Some(entry) if entry.liveness == Liveness::HeartbeatOnly => {
+                    entry.conn = None;
+                }
+                Some(_) => self.remove(now, key, LeaveCause::Closed, out),
+                None => {}
+            }
+        }
+        self.retry_waiting(now, out);
+    }
+
+    fn stop(&mut self, reason: StopReason, out: &mut Outputs) {
+        if !self.stopping {
+            self.stopping = true;
+            out.items.push(Output::Stop(reason));
+        }
+    }
+
+    /// Looks at every deadline.
+    fn sweep(&mut self, now: Now, out: &mut Outputs) {
+        if let (Some(delay), Some(since)) = (self.config.auto_shutdown_ms, self.empty_since_ms)
+            && now.mono_ms >= since + delay
+        {
+            self.stop(StopReason::NoNodes, out);
+        }
+        if self.sweeping && now.mono_ms >= self.last_sweep_ms + limits::SWEEP_MS {
+            self.last_sweep_ms = now.mono_ms;
+            self.sweep_heartbeats(now, out);
+        }
+        self.expire_waiting(now, out);
+    }
+
+    fn sweep_heartbeats(&mut self, now: Now, out: &mut Outputs) {
+        let own_ms = self.own_ms(now);
+        let (mut expired, mut suspects, mut any) = (Vec::new(), Vec::new(), false);
+        for (key, entry) in self.table.iter() {
+            let silent_ms = own_ms.saturating_sub(entry.seen_ms);
+            match entry.liveness {
+                Liveness::Socket => {}
+                Liveness::HeartbeatOnly => {
+                    any = true;
+                    // A node whose own connection is open as well is alive by that alone.
+                    if entry.conn.is_none() && silent_ms > self.config.heartbeat_ttl_ms {
+                        expired.push(key);
+                    }
+                }
+                Liveness::SocketAndHeartbeat => {
+                    any = true;
+                    if silent_ms > self.config.heartbeat_expel_ms {
+                        expired.push(key);
+                    } else if silent_ms > limits::HEARTBEAT_SUSPECT_MS && !entry.suspect_probed {
+                        suspects.push(key);
+                    }
+                }
+            }
+        }
+        self.sweeping = any;
+        for key in suspects {
+            if let Some(entry) = self.table.get_mut(key) {
+                entry.suspect_probed = true;
+                if let Some(conn) = entry.conn {
+                    self.probe(conn, out);
+                }
+            }
+        }
+        for key in expired {
+            let conn = self.table.get(key).and_then(|entry| entry.conn);
+            self.remove(now, key, LeaveCause::TimedOut, out);
+            if let Some(conn) = conn {
+                // The frozen client has to notice, or it would believe to be registered.
+                out.items.push(Output::Close(conn, "no heartbeat"));
+            }
+        }
+        self.retry_waiting(now, out);
+    }
+
+    /// Asks a connection to prove that it is alive: by its socket, and by an answer if it can.
+    fn probe(&mut self, id: ConnId, out: &mut Outputs) -> u64 {
+        let number = self.next_probe;
+        self.next_probe += 1;
+        out.items.push(Output::Inspect(id));
+        if self.conn(id).is_some_and(|conn| conn.caps.probe) {
+            let frame = out.frame(|out| pmd::append_probe(out, number));
+            out.items.push(Output::Event(id, frame));
+        }
+        number
+    }
+}
+
+fn forget(keys: &mut Vec<Key>, key: Key) {
+    if let Some(at) = keys.iter().position(|&known| known == key) {
+        keys.swap_remove(at);
+    }
+}
+
+fn answer(
+    out: &mut Outputs,
+    id: ConnId,
+    request_id: Option<&str>,
+    payload: impl FnOnce(&mut Vec<u8>),
+) {
+    let frame = out.frame(|out| pmd::append_response(out, request_id, payload));
+    out.items.push(Output::Answer(id, frame));
+}
+
+fn answer_success(out: &mut Outputs, id: ConnId, request_id: Option<&str>) {
+    answer(out, id, request_id, |out| {
+        out.extend_from_slice(b"{\"success\":true}");
+    });
+}
+
+fn answer_error(out: &mut Outputs, id: ConnId, request_id: Option<&str>, text: &str) {
+    answer(out, id, request_id, |out| pmd::append_error(out, text));
+}
