@@ -48,6 +48,11 @@ impl Clock {
         }
     }
 
+    /// Monotonic microseconds, for what is shorter than a millisecond.
+    pub fn now_us(&self) -> u64 {
+        self.origin.elapsed().as_micros() as u64
+    }
+
     /// The instant that corresponds to a monotonic reading.
     pub fn instant(&self, mono_ms: u64) -> Instant {
         self.origin + std::time::Duration::from_millis(mono_ms)

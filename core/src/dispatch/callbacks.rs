@@ -82,6 +82,11 @@ impl<A: Send + 'static, B: Send + 'static> Callbacks<A, B> {
         self.ensure_thread()
     }
 
+    /// Whether the first queue has a handler.
+    pub fn has_first(&self) -> bool {
+        self.first.has_handlers()
+    }
+
     /// Whether this is the callback thread, which must not wait for itself.
     pub fn is_current_thread(&self) -> bool {
         self.thread

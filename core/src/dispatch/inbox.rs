@@ -1,5 +1,6 @@
 //! A mailbox that can be waited on, from any thread and any async runtime.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -50,6 +51,17 @@ fn wake_all(wakers: Vec<Waker>) {
     }
 }
 
+/// Receivers to be woken: dropping this wakes them, so a caller can leave its locks first.
+#[must_use]
+#[derive(Debug)]
+pub struct Wakeups(Vec<Waker>);
+
+impl Drop for Wakeups {
+    fn drop(&mut self) {
+        wake_all(std::mem::take(&mut self.0));
+    }
+}
+
 fn remember(wakers: &mut Vec<Waker>, cx: &Context<'_>) {
     if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
         wakers.push(cx.waker().clone());
@@ -70,14 +82,15 @@ impl<T> Inbox<T> {
     }
 
     /// Adds items with their weights until one does not fit under [`Pushed::Full`]; returns
-    /// how many were dropped. What did not fit stays in `items`. A closed inbox swallows all.
-    pub fn push_all(&self, items: &mut std::collections::VecDeque<(T, usize)>) -> u64 {
+    /// how many were dropped, and who has to be woken. What did not fit stays in `items`. A
+    /// closed inbox swallows all.
+    pub fn push_all(&self, items: &mut VecDeque<(T, usize)>) -> (u64, Wakeups) {
         let mut dropped = 0;
         let wakers = {
             let mut state = self.state.lock();
             if state.closed {
                 items.clear();
-                return 0;
+                return (0, Wakeups(Vec::new()));
             }
             while let Some((item, weight)) = items.pop_front() {
                 match state.mailbox.push(item, weight) {
@@ -92,13 +105,12 @@ impl<T> Inbox<T> {
             }
             std::mem::take(&mut state.receivers)
         };
-        wake_all(wakers);
-        dropped
+        (dropped, Wakeups(wakers))
     }
 
     /// Adds one item; returns how many were dropped.
     pub fn push(&self, item: T, weight: usize) -> u64 {
-        self.push_all(&mut [(item, weight)].into())
+        self.push_all(&mut [(item, weight)].into()).0
     }
 
     /// Waits until an item of that weight fits, or the inbox is closed.
@@ -334,7 +346,7 @@ mod tests {
         });
         for item in 0..100 {
             let mut items = [(item, 1)].into();
-            while inbox.push_all(&mut items) == 0 && !items.is_empty() {
+            while inbox.push_all(&mut items).0 == 0 && !items.is_empty() {
                 block_on(inbox.room(1));
             }
         }

@@ -100,8 +100,19 @@ impl Inbound {
 
     /// A message arrived.
     pub fn message(&mut self, inbound: InboundId, from: &NodeId, to: &NodeId) -> Verdict {
+        self.messages(inbound, from, to, 1)
+    }
+
+    /// Messages of one sender arrived in a row.
+    pub fn messages(
+        &mut self,
+        inbound: InboundId,
+        from: &NodeId,
+        to: &NodeId,
+        count: u64,
+    ) -> Verdict {
         if *to != self.own && !crate::plant::active("to_unchecked") {
-            self.misdirected += 1;
+            self.misdirected += count;
             return Verdict::Close;
         }
         let Some(opener) = self.opened.get(&inbound) else {
@@ -112,13 +123,27 @@ impl Inbound {
         }
         match self.senders.get_mut(from) {
             Some(sender) if sender.inbound == inbound => {
-                sender.next += 1;
+                sender.next += count;
                 Verdict::Accept
             }
             _ if crate::plant::active("no_fence") => Verdict::Accept,
             // The newer connection counted these as lost when it opened.
             _ => Verdict::Close,
         }
+    }
+
+    /// Whether messages of a connection that were accepted, and had to wait for room, may still
+    /// be delivered.
+    pub fn still(&self, inbound: InboundId, from: &NodeId) -> Verdict {
+        match (self.opened.get(&inbound), self.senders.get(from)) {
+            (Some(_), Some(sender)) if sender.inbound != inbound => Verdict::Close,
+            _ => Verdict::Accept,
+        }
+    }
+
+    /// Messages that were accepted can't be delivered any more.
+    pub fn give_up(&mut self, messages: u64) {
+        self.lost += messages;
     }
 
     /// A connection ended. Where its stream stands is remembered.

@@ -19,7 +19,6 @@ pub use outbound::{LinkAction, LinkId, Sent};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::names::NodeId;
 use crate::time::Now;
 use crate::wire::peer::Payload;
 use crate::wire::pmd::{LeaveCause, NodeInfo, Register};

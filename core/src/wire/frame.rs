@@ -112,7 +112,13 @@ impl FrameReader {
         Ok(Some(self.buf.split_to(len).freeze()))
     }
 
-    /// Whether a frame has begun and is not complete.
+    /// Whether a complete frame waits.
+    pub fn has_frame(&self) -> Result<bool> {
+        let announced = announced(&self.buf, self.bytes_max)?;
+        Ok(announced.is_some_and(|len| self.buf.len() >= HEADER_BYTES + len))
+    }
+
+    /// Whether bytes of a frame wait.
     pub fn has_partial(&self) -> bool {
         !self.buf.is_empty()
     }

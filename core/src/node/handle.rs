@@ -1,0 +1,546 @@
+//! The handle of a node.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::dispatch::{Callbacks, Handler, Inbox, RecvError, block_on, block_on_timeout};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lockfile::LockFile;
+use crate::mailbox::{MailboxConfig, Overflow};
+use crate::names::{Alias, Host, NodeId};
+use crate::node::inbound::{self, Message};
+use crate::node::options::{NodeBuilder, NodeOptions};
+use crate::node::registry;
+use crate::node::shared::{Shared, outcome};
+use crate::node_state::{Config, NodeEvent, NodeState, Outcome};
+use crate::runtime;
+use crate::time::Clock;
+use crate::wire::peer::{LINK, Payload};
+use crate::wire::pmd::{NodeInfo, Register, checked_meta};
+use crate::{ids, limits, net};
+
+/// A running node. Clones are the same node; when the last one is dropped, the node ends
+/// without the good-byes of [`Node::shutdown`].
+///
+/// Usable from any thread and any async runtime: the node runs on threads of its own.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    alias: Option<Alias>,
+    port: u16,
+    callbacks: Callbacks<Message, NodeEvent>,
+    callback_events: Inbox<NodeEvent>,
+    // Protects whether the callbacks' queue is subscribed yet.
+    callback_events_subscribed: Mutex<bool>,
+    // Protects the lock file until the node has ended.
+    lock_file: Mutex<Option<LockFile>>,
+    // Protects the receiver that reports the end of every task; taken by who shuts down.
+    all_ended: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+/// Counters of a node. At rest, and unless a process crashed,
+/// Σ `sent` = Σ (`delivered` + `dropped` + `lost_outbound` + `lost_inbound` + `waiting` +
+/// `misdirected`) over all nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Stats {
+    /// Messages accepted by `send` and `try_send`.
+    pub sent: u64,
+    /// Messages handed to the application.
+    pub delivered: u64,
+    /// Messages that found the mailbox full.
+    pub dropped: u64,
+    /// Accepted messages given up because their peer could not be reached.
+    pub lost_outbound: u64,
+    /// Messages of senders that were lost with a connection.
+    pub lost_inbound: u64,
+    /// Messages for another node that arrived here.
+    pub misdirected: u64,
+    /// Messages waiting in the mailbox.
+    pub waiting: u64,
+    /// Frames that were refused.
+    pub bad_frames: u64,
+}
+
+/// A subscription to a node's events; see [`Node::events`].
+#[derive(Debug)]
+pub struct EventStream {
+    inbox: Inbox<NodeEvent>,
+}
+
+impl EventStream {
+    /// Waits for the next event; `None` when the node has ended.
+    pub async fn next(&self) -> Option<NodeEvent> {
+        self.inbox.recv().await
+    }
+
+    /// Blocks this thread until the next event.
+    ///
+    /// Errors: `timeout`, and `closed` when the node has ended.
+    pub fn next_timeout(&self, timeout: Duration) -> Result<NodeEvent> {
+        self.inbox.recv_timeout(Some(timeout)).map_err(recv_error)
+    }
+
+    /// The next event, if one waits.
+    pub fn try_next(&self) -> Option<NodeEvent> {
+        self.inbox.try_recv()
+    }
+
+    /// Events that were dropped because more than 16,384 waited.
+    pub fn lost(&self) -> u64 {
+        self.inbox.dropped()
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.inbox.close();
+    }
+}
+
+fn recv_error(error: RecvError) -> Error {
+    match error {
+        RecvError::Closed => Error::new(ErrorKind::Closed, "the node has ended"),
+        RecvError::Timeout => Error::new(ErrorKind::Timeout, "nothing came in time"),
+    }
+}
+
+fn event_inbox() -> Inbox<NodeEvent> {
+    Inbox::new(MailboxConfig {
+        messages_max: limits::EVENTS_MAX,
+        overflow: Overflow::DropOldest,
+        ..MailboxConfig::default()
+    })
+}
+
+impl Node {
+    /// Builds a node step by step.
+    pub fn builder() -> NodeBuilder {
+        NodeBuilder::default()
+    }
+
+    /// Starts a node: finds or launches the PMD, registers, and learns who is there.
+    ///
+    /// Errors: `invalid_argument`, `insecure`, `alias_in_use`, `node_id_in_use`,
+    /// `pmd_unavailable`, `not_pmd`, `pmd_launch_failed`, `address_in_use`, and, for an
+    /// exclusive node, `already_running`.
+    pub async fn start(options: NodeOptions) -> Result<Self> {
+        options.check()?;
+        // Given back by its drop, also when the start fails.
+        let lock_file = options.exclusive.then(LockFile::acquire).transpose()?;
+        let runtime = runtime::Handle::current()?;
+        let listeners = net::listen(&options.listen_host, options.listen_port, options.insecure)?;
+        let port = listeners
+            .first()
+            .and_then(|listener| listener.local_addr().ok())
+            .map_or(0, |address| address.port());
+        let node_id = match &options.node_id {
+            Some(id) => NodeId::new(id)?,
+            None => NodeId::new(ids::random_node_id(&net::hostname()))?,
+        };
+        let alias = options
+            .alias
+            .as_deref()
+            .filter(|alias| !alias.is_empty())
+            .map(Alias::new)
+            .transpose()?;
+        let register = Register {
+            node_id: node_id.clone(),
+            alias: alias.clone(),
+            host: Host::new(advertised_host(&options)?)?,
+            port,
+            caps: Some(format!("[\"{LINK}\"]").into()),
+            meta: options.meta.as_deref().map(checked_meta).transpose()?,
+            session: None,
+        };
+        let clock = Clock::new();
+        let config = Config {
+            heartbeat_ms: options
+                .use_heartbeat
+                .then_some(options.heartbeat_interval_ms),
+            may_launch: options.auto_start && net::is_loopback(&options.pmd_host),
+            start_timeout_ms: options.start_timeout_ms,
+            request_timeout_ms: options.request_timeout_ms,
+            queue_bytes_max: options.queue_bytes_max,
+            frame_bytes_max: options.frame_bytes_max,
+            // Milliseconds with room for the links of this run, which count upwards from it.
+            ..Config::new(register, clock.now().wall_ms << 20, ids::random_u64())
+        };
+        let state = NodeState::new(config, clock.now());
+        let (shared, all_ended) = Shared::new(node_id, options, clock, runtime.clone(), state);
+        let callback_events = event_inbox();
+        // From here on, dropping the handle ends the tasks.
+        let node = Self {
+            inner: Arc::new(Inner {
+                callbacks: Callbacks::new(shared.inbox.clone(), callback_events.clone()),
+                callback_events,
+                callback_events_subscribed: Mutex::new(false),
+                shared: shared.clone(),
+                alias,
+                port,
+                lock_file: Mutex::new(lock_file),
+                all_ended: Mutex::new(Some(all_ended)),
+            }),
+        };
+        {
+            let _runtime = runtime.enter();
+            let open = Arc::new(AtomicUsize::new(0));
+            for listener in listeners {
+                let listener = tokio::net::TcpListener::from_std(listener)
+                    .map_err(|error| Error::io("cannot listen for messages", &error))?;
+                shared.spawn(inbound::accept(shared.clone(), listener, open.clone()));
+            }
+        }
+        let started = shared.step(|locked, _| {
+            let call = locked.state.started();
+            Shared::expect(locked, call)
+        });
+        shared.spawn(registry::deadlines(shared.clone()));
+        match outcome(started).await? {
+            Outcome::Done(result) => result?,
+            Outcome::Peers(_) => {}
+        }
+        tracing::info!(node = %node.id(), alias = node.alias(), port, "node started");
+        Ok(node)
+    }
+
+    /// Like [`Node::start`], blocking this thread.
+    pub fn start_blocking(options: NodeOptions) -> Result<Self> {
+        block_on(Self::start(options))
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> &str {
+        self.inner.shared.id.as_str()
+    }
+
+    /// This node's alias.
+    pub fn alias(&self) -> Option<&str> {
+        self.inner.alias.as_ref().map(Alias::as_str)
+    }
+
+    /// The port this node listens on.
+    pub fn port(&self) -> u16 {
+        self.inner.port
+    }
+
+    /// Whether it is registered with a PMD right now.
+    pub fn is_registered(&self) -> bool {
+        self.inner.shared.check_fork().is_ok() && self.inner.shared.read(NodeState::is_registered)
+    }
+
+    /// Sends a value to an alias or node id.
+    ///
+    /// Ends when the message is in the queue of an established connection, waiting for room if
+    /// the queue is full. Delivery is at most once and in order; see `docs/guarantees.md`.
+    /// Dropping the future does not take a queued message back.
+    ///
+    /// Errors: `resolve_failed`, `connection_failed`, `too_large`, `invalid_json`,
+    /// `not_started`, `busy`, `forked`.
+    pub async fn send<T: Serialize + ?Sized>(&self, target: &str, value: &T) -> Result<()> {
+        self.send_payload(target, &Payload::from_value(value)?)
+            .await
+    }
+
+    /// Like [`Node::send`], with JSON text that was checked already.
+    pub async fn send_payload(&self, target: &str, payload: &Payload) -> Result<()> {
+        self.inner.shared.check_fork()?;
+        match self.inner.shared.send(target, payload, true)? {
+            None => Ok(()),
+            Some(receiver) => match outcome(receiver).await? {
+                Outcome::Done(result) => result,
+                Outcome::Peers(_) => Ok(()),
+            },
+        }
+    }
+
+    /// Like [`Node::send_payload`], blocking this thread.
+    ///
+    /// Further error: `timeout`; the message may still be sent then.
+    pub fn send_blocking(
+        &self,
+        target: &str,
+        payload: &Payload,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        block_on_timeout(self.send_payload(target, payload), timeout).unwrap_or_else(|| {
+            Err(Error::new(
+                ErrorKind::Timeout,
+                "the send did not end in time",
+            ))
+        })
+    }
+
+    /// Queues a message without waiting. A later failure is an event, not an error.
+    ///
+    /// Errors: those of [`Node::send`]; `busy` when the queue is full, `resolve_failed` when
+    /// the target is not known at this moment.
+    pub fn try_send(&self, target: &str, payload: &Payload) -> Result<()> {
+        self.inner.shared.check_fork()?;
+        self.inner.shared.send(target, payload, false).map(drop)
+    }
+
+    /// Waits for the next message; `None` when the node has ended. Safe to cancel. Several
+    /// receivers compete.
+    pub async fn recv(&self) -> Option<Message> {
+        self.inner.shared.check_fork().ok()?;
+        let message = self.inner.shared.inbox.recv().await;
+        self.count(u64::from(message.is_some()));
+        message
+    }
+
+    /// Waits for messages and moves up to `max` of them into `messages`; 0 = the node ended.
+    pub async fn recv_many(&self, messages: &mut Vec<Message>, max: usize) -> usize {
+        if self.inner.shared.check_fork().is_err() {
+            return 0;
+        }
+        let count = self.inner.shared.inbox.recv_many(messages, max).await;
+        self.count(count as u64);
+        count
+    }
+
+    /// Blocks this thread until a message comes; `None` = without limit.
+    ///
+    /// Errors: `timeout`, and `closed` when the node has ended.
+    pub fn recv_timeout(&self, timeout: Option<Duration>) -> Result<Message> {
+        self.inner.shared.check_fork()?;
+        let message = self.inner.shared.inbox.recv_timeout(timeout);
+        self.count(u64::from(message.is_ok()));
+        message.map_err(recv_error)
+    }
+
+    /// Blocks like [`Node::recv_timeout`] and moves up to `max` messages at once.
+    pub fn recv_many_timeout(
+        &self,
+        messages: &mut Vec<Message>,
+        max: usize,
+        timeout: Option<Duration>,
+    ) -> Result<usize> {
+        self.inner.shared.check_fork()?;
+        let inbox = &self.inner.shared.inbox;
+        let count = inbox.recv_many_timeout(messages, max, timeout);
+        self.count(count.map_or(0, |count| count as u64));
+        count.map_err(recv_error)
+    }
+
+    /// The next message, if one waits.
+    pub fn try_recv(&self) -> Option<Message> {
+        let message = self.inner.shared.inbox.try_recv();
+        self.count(u64::from(message.is_some()));
+        message
+    }
+
+    fn count(&self, messages: u64) {
+        if messages > 0 {
+            self.inner
+                .shared
+                .delivered
+                .fetch_add(messages, Ordering::Relaxed);
+        }
+    }
+
+    /// Adds a handler that is called with every message, on the node's callback thread. What
+    /// waits in the mailbox comes first. Handlers and `recv` compete for messages.
+    pub fn on_message(&self, handler: impl Fn(&Message) + Send + Sync + 'static) -> Result<()> {
+        self.inner.shared.check_fork()?;
+        let shared = Arc::downgrade(&self.inner.shared);
+        let first = !self.inner.callbacks.has_first();
+        let handler: Handler<Message> = Arc::new(move |message| {
+            if first && let Some(shared) = shared.upgrade() {
+                shared.delivered.fetch_add(1, Ordering::Relaxed);
+            }
+            handler(message);
+        });
+        self.inner
+            .callbacks
+            .on_first(handler)
+            .map_err(|error| Error::io("cannot start the callback thread", &error))
+    }
+
+    /// Adds a handler that is called with every event from now on, on the callback thread.
+    pub fn on_event(&self, handler: impl Fn(&NodeEvent) + Send + Sync + 'static) -> Result<()> {
+        self.inner.shared.check_fork()?;
+        let mut subscribed = self.inner.callback_events_subscribed.lock();
+        if !std::mem::replace(&mut *subscribed, true) {
+            let inbox = self.inner.callback_events.clone();
+            self.inner.shared.subscribe(inbox);
+        }
+        drop(subscribed);
+        self.inner
+            .callbacks
+            .on_second(Arc::new(handler))
+            .map_err(|error| Error::io("cannot start the callback thread", &error))
+    }
+
+    /// Subscribes to events from now on. Subscribe before asking for [`Node::peers`], and
+    /// nothing is missed in between.
+    pub fn events(&self) -> EventStream {
+        let inbox = event_inbox();
+        if self.inner.shared.check_fork().is_ok() {
+            self.inner.shared.subscribe(inbox.clone());
+        } else {
+            inbox.close();
+        }
+        EventStream { inbox }
+    }
+
+    /// Everyone else known right now, in order of node id; no question to the PMD.
+    pub fn peers(&self) -> Vec<Arc<NodeInfo>> {
+        if self.inner.shared.check_fork().is_err() {
+            return Vec::new();
+        }
+        self.inner.shared.read(NodeState::peers)
+    }
+
+    /// Asks the PMD for everyone else, optionally only those whose alias starts with a prefix.
+    ///
+    /// Errors: `pmd_unavailable`, `timeout`, `not_started`, `forked`.
+    pub async fn discover(&self, prefix: Option<&str>) -> Result<Vec<NodeInfo>> {
+        self.inner.shared.check_fork()?;
+        let prefix = prefix.map(str::to_owned);
+        let receiver = self.inner.shared.step(|locked, now| {
+            let call = locked.state.discover(now, prefix)?;
+            Ok::<_, Error>(Shared::expect(locked, call))
+        })?;
+        match outcome(receiver).await? {
+            Outcome::Peers(peers) => peers,
+            Outcome::Done(result) => result.map(|()| Vec::new()),
+        }
+    }
+
+    /// Like [`Node::discover`], blocking this thread.
+    pub fn discover_blocking(&self, prefix: Option<&str>) -> Result<Vec<NodeInfo>> {
+        block_on(self.discover(prefix))
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        let shared = &self.inner.shared;
+        if shared.check_fork().is_err() {
+            return Stats::default();
+        }
+        let sends = shared.read(NodeState::send_counts);
+        let inbound = shared.inbound.lock();
+        Stats {
+            sent: sends.sent,
+            delivered: shared.delivered.load(Ordering::Relaxed),
+            dropped: shared.inbox.dropped(),
+            lost_outbound: sends.lost,
+            lost_inbound: inbound.lost(),
+            misdirected: inbound.misdirected(),
+            waiting: shared.inbox.len() as u64,
+            bad_frames: shared.bad_frames.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Flushes what is queued, unregisters, closes every connection, and ends every task and
+    /// the callback thread. Safe to call twice. What waits in the mailbox can still be
+    /// received. At most about 3 s when a peer or the PMD does not respond.
+    ///
+    /// On the callback thread this does not wait for the thread itself.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.inner.shared.check_fork()?;
+        let shared = &self.inner.shared;
+        let ending = shared.step(|locked, now| {
+            let call = locked.state.shutdown(now)?;
+            Some(Shared::expect(locked, call))
+        });
+        if let Some(ending) = ending {
+            // A node that was ended otherwise in the meantime is ended as well.
+            let _ = outcome(ending).await;
+        }
+        let all_ended = self.inner.all_ended.lock().take();
+        if let Some(mut all_ended) = all_ended {
+            // Yields nothing; ends when the last task is gone.
+            let _ = all_ended.recv().await;
+        }
+        shared.close_queues();
+        self.inner.callback_events.close();
+        if !self.inner.callbacks.is_current_thread() {
+            let inner = self.inner.clone();
+            let joined = shared
+                .runtime
+                .spawn_blocking(move || inner.callbacks.join());
+            let _ = joined.await;
+        }
+        *self.inner.lock_file.lock() = None;
+        tracing::info!(node = %self.id(), alias = self.alias(), "node ended");
+        Ok(())
+    }
+
+    /// Like [`Node::shutdown`], blocking this thread.
+    pub fn shutdown_blocking(&self) -> Result<()> {
+        block_on(self.shutdown())
+    }
+
+    /// Whether the node has ended.
+    pub fn has_ended(&self) -> bool {
+        self.inner.shared.has_ended()
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("id", &self.id())
+            .field("alias", &self.alias())
+            .field("port", &self.port())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.shared.check_fork().is_err() {
+            // Sockets and tasks belong to the parent; whatever touched them here would touch
+            // descriptors that may be someone else's by now.
+            std::mem::forget(self.shared.clone());
+            return;
+        }
+        self.shared.step(|locked, _| locked.state.abort());
+        self.shared.close_queues();
+        self.callback_events.close();
+    }
+}
+
+/// What peers are told to dial.
+fn advertised_host(options: &NodeOptions) -> Result<String> {
+    if let Some(host) = &options.advertised_host {
+        return Ok(host.clone());
+    }
+    if net::is_loopback(&options.pmd_host) {
+        return Ok("localhost".into());
+    }
+    // Connecting a datagram socket sends nothing; it shows which address leads there.
+    let towards = |address: std::net::SocketAddr| {
+        let any = if address.is_ipv6() {
+            "[::]:0"
+        } else {
+            "0.0.0.0:0"
+        };
+        let socket = std::net::UdpSocket::bind(any)?;
+        socket.connect(address)?;
+        socket.local_addr()
+    };
+    net::resolve(&options.pmd_host, options.pmd_port)?
+        .into_iter()
+        .find_map(|address| towards(address).ok())
+        .map(|address| address.ip().to_string())
+        .ok_or_else(|| {
+            Error::new(
+                ErrorKind::ConnectionFailed,
+                format!(
+                    "no route to the PMD's host '{}'; set advertised_host",
+                    options.pmd_host
+                ),
+            )
+        })
+}

@@ -1,0 +1,194 @@
+//! The tasks of a link to a peer: one that connects and reads, one that writes.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::error::{Error, ErrorKind};
+use crate::net;
+use crate::node::inbound;
+use crate::node::registry::dial;
+use crate::node::shared::Shared;
+use crate::node_state::LinkId;
+
+/// Two messages closer together than this are a burst: the second one waits for the writer
+/// task, which takes all that comes meanwhile in one write. A write costs a few microseconds,
+/// a round trip tens, so request and answer never look like a burst.
+const BURST: Duration = Duration::from_micros(20);
+
+/// A connected link's socket.
+pub(super) struct Sink {
+    pub connection: u64,
+    stream: TcpStream,
+    /// Woken when bytes wait to be written.
+    pub flush: Notify,
+    closed: Notify,
+    /// When the caller's thread wrote last, in microseconds of the node's clock.
+    wrote_at_us: AtomicU64,
+    // Protects a chunk that the socket did not take completely; held to put or take it.
+    rest: Mutex<Option<(Vec<u8>, usize)>>,
+}
+
+impl Sink {
+    /// Ends the connection; its tasks notice.
+    pub fn close(&self) {
+        self.closed.notify_one();
+        // What was written is still delivered; nothing more is.
+        let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+    }
+}
+
+/// Connects a link and serves it until its end.
+pub(super) async fn connect(
+    shared: Arc<Shared>,
+    id: LinkId,
+    connection: u64,
+    host: String,
+    port: u16,
+) {
+    let stream = match dial(&host, port).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let error = Error::io(&format!("cannot connect to {host}:{port}"), &error);
+            shared.step(|locked, now| {
+                locked.state.peer_connect_failed(now, id, connection, error);
+            });
+            return;
+        }
+    };
+    net::tune(&stream, &shared.options.detection);
+    #[cfg(unix)]
+    let _fork = super::registry::close_in_child(&stream);
+    let sink = Arc::new(Sink {
+        connection,
+        stream,
+        flush: Notify::new(),
+        closed: Notify::new(),
+        wrote_at_us: AtomicU64::new(0),
+        rest: Mutex::new(None),
+    });
+    shared.add_sink(id, sink.clone());
+    let error = tokio::select! {
+        // A peer may write back on this connection; that is read like any other.
+        end = inbound::serve(&shared, &sink.stream) => end,
+        () = write(&shared, id, &sink) => return,
+        () = sink.closed.notified() => return,
+    };
+    shared.step(|locked, now| {
+        locked.state.peer_disconnected(now, id, connection, error);
+    });
+}
+
+/// Writes a link's chunks until the link is gone.
+async fn write(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
+    loop {
+        let rest = sink.rest.lock().take();
+        let chunk = match rest {
+            Some(rest) => Some(rest),
+            None => shared
+                .step(|locked, now| locked.state.take_chunk(now, id))
+                .map(|(_, bytes)| (bytes, 0)),
+        };
+        let Some((bytes, written)) = chunk else {
+            sink.flush.notified().await;
+            continue;
+        };
+        let mut guard = ChunkGuard {
+            shared,
+            id,
+            bytes,
+            written,
+            error: None,
+        };
+        let result = write_all(&sink.stream, &guard.bytes, &mut guard.written).await;
+        guard.error = result.err();
+        let failed = guard.error.is_some();
+        drop(guard);
+        if failed {
+            // The state machine has closed the connection.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Reports a chunk, also when the task that writes it is dropped in the middle.
+struct ChunkGuard<'a> {
+    shared: &'a Arc<Shared>,
+    id: LinkId,
+    bytes: Vec<u8>,
+    written: usize,
+    error: Option<io::Error>,
+}
+
+impl Drop for ChunkGuard<'_> {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        done(self.shared, self.id, bytes, self.written, self.error.take());
+    }
+}
+
+fn done(
+    shared: &Arc<Shared>,
+    id: LinkId,
+    bytes: Vec<u8>,
+    written: usize,
+    error: Option<io::Error>,
+) {
+    let error = if written == bytes.len() {
+        None
+    } else {
+        Some(match error {
+            Some(error) => Error::io("write to the peer", &error),
+            None => Error::new(ErrorKind::ConnectionFailed, "the connection was closed"),
+        })
+    };
+    shared.step(|locked, now| locked.state.chunk_done(now, id, bytes, written, error));
+}
+
+async fn write_all(stream: &TcpStream, bytes: &[u8], written: &mut usize) -> io::Result<()> {
+    while *written < bytes.len() {
+        match stream.try_write(&bytes[*written..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => *written += count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes what a link has waiting from the caller's thread: no hand-over for a single message.
+/// Within a burst, or when the socket is full, the writer task takes over.
+pub(super) fn write_now(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
+    let now_us = shared.clock.now_us();
+    let last_us = sink.wrote_at_us.swap(now_us, Ordering::Relaxed);
+    if now_us.saturating_sub(last_us) < BURST.as_micros() as u64 {
+        sink.flush.notify_one();
+        return;
+    }
+    let Some((_, bytes)) = shared.step(|locked, now| locked.state.take_chunk(now, id)) else {
+        return;
+    };
+    let mut written = 0;
+    while written < bytes.len() {
+        match sink.stream.try_write(&bytes[written..]) {
+            Ok(0) => break,
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Would block, or is broken: the writer task waits, or finds out.
+            Err(_) => break,
+        }
+    }
+    if written == bytes.len() {
+        done(shared, id, bytes, written, None);
+    } else {
+        *sink.rest.lock() = Some((bytes, written));
+        sink.flush.notify_one();
+    }
+}

@@ -1,0 +1,15 @@
+//! A node: sockets and tasks around `node_state`.
+//!
+//! Each task owns one socket. Whatever happens is told to the state machine under its lock,
+//! and what it asks for is carried out; see `shared`.
+
+mod handle;
+mod inbound;
+mod link;
+mod options;
+mod registry;
+mod shared;
+
+pub use handle::{EventStream, Node, Stats};
+pub use inbound::Message;
+pub use options::{NodeBuilder, NodeOptions};

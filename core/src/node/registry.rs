@@ -1,0 +1,183 @@
+//! The tasks of a node's connection to its PMD, and of its deadlines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fork::CloseInChild;
+use crate::limits;
+use crate::net;
+use crate::node::shared::Shared;
+use crate::pmd::Launcher;
+use crate::wire::frame::FrameReader;
+
+/// Connects to a host, trying each of its addresses.
+pub(super) async fn dial(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    // Only names need the resolver, which blocks; it has threads of its own.
+    let addresses = if net::is_loopback(host) || host.parse::<std::net::IpAddr>().is_ok() {
+        net::resolve(host, port).map_err(std::io::Error::other)?
+    } else {
+        tokio::net::lookup_host((host, port)).await?.collect()
+    };
+    let mut last = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    let mut first = true;
+    for address in addresses {
+        let limit = Duration::from_millis(limits::CONNECT_TIMEOUT_MS);
+        match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            // The first address is the usual one; its error says most.
+            Ok(Err(error)) if first => last = error,
+            Err(_) if first => last = std::io::ErrorKind::TimedOut.into(),
+            _ => {}
+        }
+        first = false;
+    }
+    Err(last)
+}
+
+#[cfg(unix)]
+pub(super) fn close_in_child(stream: &TcpStream) -> CloseInChild {
+    use std::os::fd::AsRawFd;
+    CloseInChild::new(stream.as_raw_fd())
+}
+
+/// One connection to the PMD, from the attempt to its end.
+pub(super) async fn connect(shared: Arc<Shared>, connection: u64) {
+    let mut changes = shared.pmd_changes();
+    let (host, port) = (&shared.options.pmd_host, shared.options.pmd_port);
+    let run = async {
+        match dial(host, port).await {
+            Ok(stream) => {
+                net::tune(&stream, &shared.options.detection);
+                converse(&shared, connection, stream).await;
+            }
+            Err(error) => {
+                let refused = error.kind() == std::io::ErrorKind::ConnectionRefused;
+                let error = Error::new(
+                    ErrorKind::PmdUnavailable,
+                    format!("no PMD answers on {host}:{port}"),
+                )
+                .because(Error::io("connect", &error));
+                shared.step(|locked, now| {
+                    if locked.pmd_connection == connection {
+                        locked.state.pmd_connect_failed(now, error, refused);
+                    }
+                });
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        // Dropping the conversation closes its socket.
+        _ = changes.wait_for(|current| *current > connection) => {}
+        () = run => {}
+    }
+}
+
+async fn converse(shared: &Arc<Shared>, connection: u64, mut stream: TcpStream) {
+    #[cfg(unix)]
+    let _fork = close_in_child(&stream);
+    let current = shared.step(|locked, now| {
+        let current = locked.pmd_connection == connection;
+        if current {
+            locked.state.pmd_connected(now);
+        }
+        current
+    });
+    if !current {
+        return;
+    }
+    let mut reader = FrameReader::new(limits::PMD_ANSWER_BYTES_MAX);
+    let error = loop {
+        let bytes = shared.step(|locked, _| {
+            if locked.pmd_connection == connection {
+                locked.state.take_pmd_bytes()
+            } else {
+                Vec::new()
+            }
+        });
+        if !bytes.is_empty()
+            && let Err(error) = stream.write_all(&bytes).await
+        {
+            break Error::io("write to the PMD", &error);
+        }
+        tokio::select! {
+            () = shared.pmd_flush.notified() => {}
+            ready = stream.readable() => {
+                match ready.and_then(|()| stream.try_read_buf(reader.buf())) {
+                    Ok(0) => break Error::new(
+                        ErrorKind::ConnectionFailed,
+                        "the PMD closed the connection",
+                    ),
+                    Ok(read) => {
+                        reader.note_read(read);
+                        if let Err(error) = frames(shared, connection, &mut reader) {
+                            break error;
+                        }
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) => break Error::io("read from the PMD", &error),
+                }
+            }
+        }
+    };
+    shared.step(|locked, now| {
+        if locked.pmd_connection == connection {
+            locked.state.pmd_closed(now, error);
+        }
+    });
+}
+
+/// Hands every complete frame to the state machine, in one step.
+fn frames(shared: &Arc<Shared>, connection: u64, reader: &mut FrameReader) -> Result<()> {
+    let result = shared.step(|locked, now| {
+        while let Some(body) = reader.next_frame()? {
+            if locked.pmd_connection != connection {
+                return Ok(());
+            }
+            locked.state.pmd_frame(now, &body)?;
+        }
+        Ok(())
+    });
+    reader.release();
+    result
+}
+
+/// Launches a PMD on a thread for blocking work.
+pub(super) async fn launch(shared: Arc<Shared>) {
+    let options = shared.options.clone();
+    let launch = shared.runtime.spawn_blocking(move || {
+        Launcher::find(options.launcher.as_ref())?
+            .launch(options.pmd_port, options.pmd_auto_shutdown_ms)
+    });
+    let result = launch.await.unwrap_or_else(|error| {
+        Err(Error::new(
+            ErrorKind::Internal,
+            format!("launching a PMD failed: {error}"),
+        ))
+    });
+    shared.step(|locked, now| locked.state.pmd_launched(now, result));
+}
+
+/// Ticks the state machine whenever a deadline of its own is due.
+pub(super) async fn deadlines(shared: Arc<Shared>) {
+    loop {
+        let next = shared.rearm();
+        let due = async {
+            match next {
+                Some(at) => {
+                    let at = tokio::time::Instant::from_std(shared.clock.instant(at));
+                    tokio::time::sleep_until(at).await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = shared.timer.notified() => {}
+            () = due => shared.step(|locked, now| locked.state.tick(now)),
+        }
+    }
+}

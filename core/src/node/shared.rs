@@ -1,0 +1,364 @@
+//! What the tasks of a node share: the state machine behind its lock, and the carrying out of
+//! what it asks for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::dispatch::{Inbox, Wakeups};
+use crate::error::{Error, ErrorKind, Result};
+use crate::fork;
+use crate::names::NodeId;
+use crate::node::inbound::Message;
+use crate::node::link::{self, Sink};
+use crate::node::options::NodeOptions;
+use crate::node::registry;
+use crate::node_state::{
+    Action, CallId, Inbound, LinkAction, LinkId, NodeEvent, NodeState, Outcome,
+};
+use crate::runtime;
+use crate::time::{Clock, Now};
+use crate::wire::peer::Payload;
+
+/// The state machine and the tables that change with it.
+pub(super) struct Locked {
+    pub state: NodeState,
+    calls: HashMap<CallId, oneshot::Sender<Outcome>>,
+    sinks: HashMap<LinkId, Arc<Sink>>,
+    /// Number of the current connection to the PMD; tasks of earlier ones are told to end by
+    /// its change.
+    pub pmd_connection: u64,
+}
+
+/// Everything the tasks of one node share.
+pub(super) struct Shared {
+    pub id: NodeId,
+    pub options: NodeOptions,
+    pub clock: Clock,
+    pub runtime: runtime::Handle,
+    fork_generation: u64,
+    // Protects the state machine. Held for one step and the carrying out of its actions, none
+    // of which waits or runs user code.
+    locked: Mutex<Locked>,
+    // Protects the streams of senders, and makes the order of delivery the order of their
+    // verdicts. Taken after `locked` when both are needed.
+    pub inbound: Mutex<Inbound>,
+    pub inbox: Inbox<Message>,
+    // Protects the list of subscribers.
+    subscribers: Mutex<Vec<Inbox<NodeEvent>>>,
+    pub delivered: AtomicU64,
+    pub bad_frames: AtomicU64,
+    /// Woken when a deadline is earlier than `armed_ms`, which the timer task sleeps for.
+    pub timer: Notify,
+    armed_ms: AtomicU64,
+    /// Woken when bytes wait for the PMD.
+    pub pmd_flush: Notify,
+    pmd_changed: watch::Sender<u64>,
+    stopped: watch::Sender<bool>,
+    /// Every task holds a clone; when all are gone, the receiver reports the end.
+    alive: Mutex<Option<mpsc::Sender<()>>>,
+    ended: AtomicBool,
+}
+
+/// What has to happen after the lock is released.
+#[derive(Default)]
+pub(super) struct After {
+    wake: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    wakeups: Vec<Wakeups>,
+    flush: Vec<(LinkId, Arc<Sink>)>,
+}
+
+impl Shared {
+    pub fn new(
+        id: NodeId,
+        options: NodeOptions,
+        clock: Clock,
+        runtime: runtime::Handle,
+        state: NodeState,
+    ) -> (Arc<Self>, mpsc::Receiver<()>) {
+        let (alive, all_ended) = mpsc::channel(1);
+        let shared = Arc::new(Self {
+            inbound: Mutex::new(Inbound::new(id.clone())),
+            inbox: Inbox::new(options.mailbox),
+            id,
+            options,
+            clock,
+            runtime,
+            fork_generation: fork::generation(),
+            locked: Mutex::new(Locked {
+                state,
+                calls: HashMap::new(),
+                sinks: HashMap::new(),
+                pmd_connection: 0,
+            }),
+            subscribers: Mutex::new(Vec::new()),
+            delivered: AtomicU64::new(0),
+            bad_frames: AtomicU64::new(0),
+            timer: Notify::new(),
+            armed_ms: AtomicU64::new(u64::MAX),
+            pmd_flush: Notify::new(),
+            pmd_changed: watch::Sender::new(0),
+            stopped: watch::Sender::new(false),
+            alive: Mutex::new(Some(alive)),
+            ended: AtomicBool::new(false),
+        });
+        (shared, all_ended)
+    }
+
+    /// Fails in a process that inherited the node over `fork`.
+    pub fn check_fork(&self) -> Result<()> {
+        if fork::generation() == self.fork_generation {
+            Ok(())
+        } else {
+            Err(Error::forked())
+        }
+    }
+
+    pub fn now(&self) -> Now {
+        self.clock.now()
+    }
+
+    /// Runs a task of this node until it ends or the node stops.
+    pub fn spawn(self: &Arc<Self>, task: impl std::future::Future<Output = ()> + Send + 'static) {
+        let mut stopped = self.stopped.subscribe();
+        let Some(alive) = self.alive.lock().clone() else {
+            return;
+        };
+        self.runtime.spawn(async move {
+            tokio::select! {
+                _ = stopped.wait_for(|stopped| *stopped) => {}
+                () = task => {}
+            }
+            drop(alive);
+        });
+    }
+
+    /// Lets the state machine take a step and carries out what it asks for.
+    pub fn step<R>(self: &Arc<Self>, step: impl FnOnce(&mut Locked, Now) -> R) -> R {
+        let now = self.now();
+        let mut after = After::default();
+        let (result, deadline_ms) = {
+            let mut locked = self.locked.lock();
+            let result = step(&mut locked, now);
+            while let Some(action) = locked.state.pop_action() {
+                self.carry_out(&mut locked, action, &mut after);
+            }
+            (result, locked.state.next_deadline_ms())
+        };
+        self.finish(after);
+        self.arm(deadline_ms);
+        result
+    }
+
+    /// Wakes the timer task if a deadline is earlier than what it sleeps for.
+    fn arm(&self, deadline_ms: Option<u64>) {
+        let deadline_ms = deadline_ms.unwrap_or(u64::MAX);
+        if deadline_ms < self.armed_ms.fetch_min(deadline_ms, Ordering::AcqRel) {
+            self.timer.notify_one();
+        }
+    }
+
+    /// Notes what the timer task is going to sleep for.
+    pub fn rearm(&self) -> Option<u64> {
+        // Emptied first: an earlier deadline that comes up from here on wakes the task again.
+        self.armed_ms.store(u64::MAX, Ordering::Release);
+        let deadline_ms = self.read(NodeState::next_deadline_ms);
+        if let Some(deadline_ms) = deadline_ms {
+            self.armed_ms.fetch_min(deadline_ms, Ordering::AcqRel);
+        }
+        deadline_ms
+    }
+
+    /// Sends a message. The usual case, a link that is up and has room, is one turn of the
+    /// lock and at most one write by this thread.
+    pub fn send(
+        self: &Arc<Self>,
+        target: &str,
+        payload: &Payload,
+        wait: bool,
+    ) -> Result<Option<oneshot::Receiver<Outcome>>> {
+        let now = self.now();
+        let mut after = After::default();
+        let (result, deadline_ms) = {
+            let mut locked = self.locked.lock();
+            let result = if wait {
+                locked.state.send(now, target, payload)
+            } else {
+                locked.state.try_send(now, target, payload).map(|()| None)
+            };
+            let result = result.map(|call| {
+                call.map(|call| {
+                    let (sender, receiver) = oneshot::channel();
+                    locked.calls.insert(call, sender);
+                    receiver
+                })
+            });
+            while let Some(action) = locked.state.pop_action() {
+                self.carry_out(&mut locked, action, &mut after);
+            }
+            (result, locked.state.next_deadline_ms())
+        };
+        for (id, sink) in std::mem::take(&mut after.flush) {
+            link::write_now(self, id, &sink);
+        }
+        self.finish(after);
+        self.arm(deadline_ms);
+        result
+    }
+
+    /// Registers a call that ends later.
+    pub fn expect(locked: &mut Locked, call: CallId) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        locked.calls.insert(call, sender);
+        receiver
+    }
+
+    fn carry_out(self: &Arc<Self>, locked: &mut Locked, action: Action, after: &mut After) {
+        match action {
+            Action::PmdConnect => {
+                locked.pmd_connection += 1;
+                self.pmd_changed.send_replace(locked.pmd_connection);
+                self.spawn(registry::connect(self.clone(), locked.pmd_connection));
+            }
+            Action::PmdLaunch => self.spawn(registry::launch(self.clone())),
+            Action::PmdFlush => self.pmd_flush.notify_one(),
+            Action::PmdDrop => {
+                locked.pmd_connection += 1;
+                self.pmd_changed.send_replace(locked.pmd_connection);
+            }
+            Action::Link(LinkAction::Connect(id, connection, host, port)) => {
+                self.spawn(link::connect(self.clone(), id, connection, host, port));
+            }
+            Action::Link(LinkAction::Flush(id)) => {
+                if let Some(sink) = locked.sinks.get(&id) {
+                    after.flush.push((id, sink.clone()));
+                }
+            }
+            Action::Link(LinkAction::Drop(id, connection)) => {
+                if locked
+                    .sinks
+                    .get(&id)
+                    .is_some_and(|sink| sink.connection == connection)
+                    && let Some(sink) = locked.sinks.remove(&id)
+                {
+                    sink.close();
+                }
+            }
+            // Queued under the lock, so that subscribers see the order of the state machine.
+            Action::Event(event) => self.publish(&event, after),
+            Action::Forget(id) => self.inbound.lock().forget(&id),
+            Action::Ended(call, outcome) => {
+                if let Some(sender) = locked.calls.remove(&call) {
+                    after.wake.push((sender, outcome));
+                }
+            }
+            Action::Stopped => {
+                for (_, sink) in locked.sinks.drain() {
+                    sink.close();
+                }
+                self.ended.store(true, Ordering::Release);
+                self.stopped.send_replace(true);
+                *self.alive.lock() = None;
+            }
+        }
+    }
+
+    fn finish(&self, after: After) {
+        for (_, sink) in after.flush {
+            sink.flush.notify_one();
+        }
+        for (sender, outcome) in after.wake {
+            // The caller may have given up.
+            let _ = sender.send(outcome);
+        }
+    }
+
+    fn publish(&self, event: &NodeEvent, after: &mut After) {
+        log_event(&self.id, self.options.alias.as_deref(), event);
+        let mut subscribers = self.subscribers.lock();
+        subscribers.retain(|subscriber| !subscriber.is_closed());
+        for subscriber in subscribers.iter() {
+            let (_, wakeups) = subscriber.push_all(&mut [(event.clone(), 0)].into());
+            after.wakeups.push(wakeups);
+        }
+    }
+
+    /// Adds a subscriber to the events from here on. After the end, it is closed at once.
+    pub fn subscribe(&self, inbox: Inbox<NodeEvent>) {
+        let mut subscribers = self.subscribers.lock();
+        if self.ended.load(Ordering::Acquire) {
+            inbox.close();
+        }
+        subscribers.push(inbox);
+    }
+
+    /// Ends every queue towards the application.
+    pub fn close_queues(&self) {
+        self.inbox.close();
+        for subscriber in self.subscribers.lock().drain(..) {
+            subscriber.close();
+        }
+    }
+
+    /// A receiver that reports a change of the connection to the PMD.
+    pub fn pmd_changes(&self) -> watch::Receiver<u64> {
+        self.pmd_changed.subscribe()
+    }
+
+    /// Makes a connected link's socket known.
+    pub fn add_sink(self: &Arc<Self>, id: LinkId, sink: Arc<Sink>) {
+        let connection = sink.connection;
+        self.step(|locked, _| {
+            if let Some(old) = locked.sinks.insert(id, sink) {
+                old.close();
+            }
+            locked.state.peer_connected(id, connection);
+        });
+    }
+
+    /// Reads the state without changing it.
+    pub fn read<R>(&self, read: impl FnOnce(&NodeState) -> R) -> R {
+        read(&self.locked.lock().state)
+    }
+
+    /// Whether the node has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+}
+
+/// Waits for the end of a call.
+pub(super) async fn outcome(receiver: oneshot::Receiver<Outcome>) -> Result<Outcome> {
+    receiver
+        .await
+        .map_err(|_| Error::new(ErrorKind::Closed, "the node ended while the call waited"))
+}
+
+fn log_event(node: &NodeId, alias: Option<&str>, event: &NodeEvent) {
+    match event {
+        NodeEvent::PeerJoin(peer) => {
+            tracing::info!(%node, alias, peer = peer.node_id, peer_alias = peer.alias, "peer joined");
+        }
+        NodeEvent::PeerLeave(peer, cause) => {
+            tracing::info!(%node, alias, peer = peer.node_id, peer_alias = peer.alias, reason = cause.name(), "peer left");
+        }
+        NodeEvent::RegistryLost(error) => {
+            tracing::warn!(%node, alias, reason = %error, "connection to the PMD lost");
+        }
+        NodeEvent::RegistryRestored => tracing::info!(%node, alias, "Reconnected to PMD"),
+        NodeEvent::RegistrationRefused(error) => {
+            tracing::warn!(%node, alias, reason = %error, "registration refused");
+        }
+        NodeEvent::MailboxOverflow(total) => {
+            tracing::warn!(%node, alias, total, "mailbox full, messages dropped");
+        }
+        NodeEvent::SendFailed {
+            to,
+            messages,
+            error,
+        } => tracing::warn!(%node, alias, %to, messages, reason = %error, "messages lost"),
+    }
+}
