@@ -46,7 +46,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use mailbox::{MailboxConfig, Overflow};
 pub use node::{EventStream, Message, Node, NodeBuilder, NodeOptions, Stats};
 pub use node_state::NodeEvent;
-pub use pmd::{Launcher, Pmd, PmdClient, PmdEvent, PmdOptions};
+pub use pmd::{Launcher, Pmd, PmdClient, PmdEvent, PmdNotice, PmdOptions};
 pub use wire::peer::Payload;
 pub use wire::pmd::{LeaveCause, NodeInfo};
 

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `distflow` program: arguments to the library's command line, its exit code back.
+
+fn main() -> std::process::ExitCode {
+    distflow_core::cli::run(std::env::args_os()).into()
+}

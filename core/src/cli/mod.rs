@@ -1,1 +1,90 @@
-//! cli
+//! The command line: [`run`] maps arguments to an exit code.
+//!
+//! The npm and pip packages call the same function, so nothing here ends the process or
+//! assumes to own it, except that `pmd start` and `node run` watch for signals while they run.
+//! What an original program printed is printed to the letter (pmd.md 11-12).
+
+mod args;
+mod demo;
+mod node;
+mod output;
+mod pmd;
+mod signals;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command};
+use output::{err_line, out_line};
+
+/// Runs the command line and returns the exit code: 0 on success, 1 on failure. The first
+/// argument is the program's name.
+pub fn run<I, T>(arguments: I) -> u8
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return args::report(&error, &arguments),
+    };
+    start_logging(cli.log.as_deref());
+    let Some(command) = cli.command else {
+        out_line(&Cli::command().render_help().to_string());
+        return 0;
+    };
+    let place = cli.place;
+    match command {
+        Command::Pmd(command) => pmd::run(command, &place),
+        Command::Node(command) => node::run(command, &place),
+        Command::Demo(options) => demo::run(&options),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "distflow", &mut script);
+            out_line(String::from_utf8_lossy(&script).trim_end());
+            0
+        }
+    }
+}
+
+/// Logs go to standard error: `--log`, then `RUST_LOG`, then `LOG_LEVEL`; off without any.
+fn start_logging(level: Option<&str>) {
+    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let Some(filter) = level
+        .map(str::to_owned)
+        .or_else(|| variable("RUST_LOG"))
+        .or_else(|| variable("LOG_LEVEL").map(|level| level.to_lowercase()))
+    else {
+        return;
+    };
+    // The originals' name for "nothing".
+    let filter = if filter == "silent" {
+        "off".into()
+    } else {
+        filter
+    };
+    match tracing_subscriber::EnvFilter::try_new(&filter) {
+        Ok(filter) => {
+            // A host program may have a subscriber of its own, which then stays.
+            let _ = tracing_subscriber::fmt()
+                .with_env_filter(filter)
+                .with_writer(std::io::stderr)
+                .try_init();
+        }
+        Err(error) => err_line(&format!(
+            "log filter '{filter}' is not understood ({error}); use error, warn, info, debug or trace"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

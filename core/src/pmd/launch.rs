@@ -84,12 +84,19 @@ impl Launcher {
             })
     }
 
+    /// The command, without arguments of its own yet.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.argv[0]);
+        command.args(&self.argv[1..]);
+        command
+    }
+
     /// Launches a detached PMD on loopback and returns when the port answers. Blocks up to 4 s.
     pub fn launch(&self, port: u16, auto_shutdown_ms: u64) -> Result<()> {
         let failed = |what: String| Error::new(ErrorKind::PmdLaunchFailed, what);
         let name = self.argv[0].to_string_lossy().into_owned();
-        let mut child = Command::new(&self.argv[0])
-            .args(&self.argv[1..])
+        let mut child = self
+            .command()
             .args(["pmd", "start", "--daemon", "--port", &port.to_string()])
             .args(["--auto-shutdown-ms", &auto_shutdown_ms.to_string()])
             .stdin(Stdio::null())

@@ -8,7 +8,7 @@ mod options;
 mod server;
 
 pub use client::{PmdClient, PmdEvent};
-pub use embedded::Pmd;
-pub use launch::{Launcher, spawn_daemon};
+pub use embedded::{Pmd, PmdNotice};
+pub use launch::{EXECUTABLE_VARIABLE, Launcher, READY_LINE, spawn_daemon};
 pub use options::PmdOptions;
-pub use server::{Server, ServerNotice};
+pub use server::{Control, Server, ServerNotice};

@@ -1,0 +1,204 @@
+//! The arguments, and what is said when they are wrong.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::cli::output::{err_line, out_line, out_text};
+use crate::limits;
+
+/// distflow CLI
+#[derive(Debug, Parser)]
+#[command(
+    name = "distflow",
+    version,
+    about = "distflow CLI",
+    long_about = "distflow CLI\n\nErlang-style nodes for any process: a registry (PMD), nodes that find each other \
+                  through it, and messages between them.",
+    disable_help_subcommand = true
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub place: Place,
+    /// Log to standard error: error, warn, info, debug or trace [env: RUST_LOG, LOG_LEVEL]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Where the PMD is.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Place {
+    /// PMD port
+    #[arg(long, global = true, default_value_t = limits::PMD_PORT_DEFAULT)]
+    pub port: u16,
+    /// PMD host; for `pmd start` the host to listen on
+    #[arg(long, global = true, default_value = "localhost")]
+    pub host: String,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run or ask the registry (port mapper daemon)
+    #[command(subcommand)]
+    Pmd(PmdCommand),
+    /// Run a node, or send a message as one
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Start real processes that find each other, talk, and notice when one is killed
+    Demo(DemoOptions),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PmdCommand {
+    /// Serve, in the foreground or as a daemon
+    Start(StartOptions),
+    /// Say whether a PMD runs and how many nodes it knows
+    Status,
+    /// List the registered nodes
+    List {
+        /// Only nodes whose alias starts with this
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Go on and print every join and leave
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Look up an alias or node id
+    Resolve {
+        /// The alias or node id
+        #[arg(required = true)]
+        alias: String,
+    },
+    /// End the PMD
+    Kill,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct StartOptions {
+    /// Detach from the terminal; return when the port answers
+    #[arg(long)]
+    pub daemon: bool,
+    /// With --daemon: append what the PMD prints to this file [default: discarded]
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<std::path::PathBuf>,
+    /// End after this many milliseconds without any node; 0 = never
+    #[arg(long, value_name = "MS", default_value_t = limits::AUTO_SHUTDOWN_MS_DEFAULT)]
+    pub auto_shutdown_ms: u64,
+    /// Allow --host beyond loopback. There is no authentication: anyone who reaches the port can
+    /// register nodes, read the list, and disturb every node
+    #[arg(long)]
+    pub insecure: bool,
+    /// The detached half of --daemon.
+    #[arg(long, hide = true)]
+    pub daemon_child: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Run a node: print messages and events as JSON lines, send the JSON lines
+    /// {"to":…,"payload":…} read from standard input
+    Run {
+        /// The alias to be found by
+        #[arg(long)]
+        alias: Option<String>,
+        /// A fixed node id [default: random]
+        #[arg(long)]
+        node_id: Option<String>,
+        /// Metadata to register: a small JSON object
+        #[arg(long, value_name = "JSON")]
+        meta: Option<String>,
+        /// Send heartbeats, so that a frozen process is noticed
+        #[arg(long)]
+        heartbeat: bool,
+        /// Do not launch a PMD when none answers
+        #[arg(long)]
+        no_auto_start: bool,
+        /// End when standard input ends
+        #[arg(long)]
+        until_eof: bool,
+    },
+    /// Send one message and end
+    Send {
+        /// Alias or node id
+        target: String,
+        /// The payload: any JSON value
+        #[arg(value_name = "JSON")]
+        payload: String,
+    },
+    /// Show what the PMD knows of a node, or of this machine
+    Info {
+        /// Alias or node id
+        target: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct DemoOptions {
+    /// Node processes
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(3..=50))]
+    pub nodes: u8,
+    /// Messages from each node to each other node
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub messages: u32,
+}
+
+/// Says what is wrong with the arguments, as the originals did where they did.
+pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            out_text(&error.render().to_string());
+            0
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // `distflow pmd` without a word shows help; nothing was asked, nothing failed.
+            out_text(&error.render().to_string());
+            0
+        }
+        ErrorKind::InvalidSubcommand => {
+            let words = command_words(arguments);
+            out_line(&Cli::command().render_help().to_string());
+            match &words[..] {
+                [group, word, ..] if group == "pmd" || group == "node" => {
+                    err_line(&format!("Unknown {group} command: {word}"));
+                }
+                [word, ..] => err_line(&format!("Unknown command: {word}")),
+                [] => err_line(&error.to_string()),
+            }
+            1
+        }
+        ErrorKind::MissingRequiredArgument if command_words(arguments) == ["pmd", "resolve"] => {
+            err_line("Usage: distflow pmd resolve <alias>");
+            1
+        }
+        _ => {
+            err_line(error.render().to_string().trim_end());
+            1
+        }
+    }
+}
+
+/// The words that are neither options nor the values of those that may precede a command.
+fn command_words(arguments: &[OsString]) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = arguments.iter().skip(1);
+    while let Some(argument) = rest.next() {
+        let argument = argument.to_string_lossy();
+        if matches!(&*argument, "--port" | "--host" | "--log") {
+            rest.next();
+        } else if !argument.starts_with('-') {
+            words.push(argument.into_owned());
+        }
+    }
+    words
+}
