@@ -1,0 +1,272 @@
+//! The command line: the originals' output and exit codes to the letter, and what is new.
+
+use std::process::Output;
+
+use distflow_tests::{Child, FakePmd, LIMIT, OriginalClient};
+
+use crate::nodes::{NodeProcess, distflow, free_port, pmd};
+
+fn run(arguments: &[&str]) -> Output {
+    distflow(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn output_is_that_of_the_originals() {
+    let (_pmd, port) = pmd(&[]);
+    let port = port.to_string();
+    let empty = run(&["pmd", "list", "--port", &port]);
+    assert_eq!(out(&empty), "Registered nodes:\n  (none)\n");
+
+    let mut client = OriginalClient::connect(port.parse().unwrap());
+    client.register("0123456789abcdef", "svc", 40_001);
+    let status = run(&["pmd", "status", "--port", &port]);
+    assert_eq!(
+        out(&status),
+        format!("PMD Status:\n  Port: {port}\n  Registered nodes: 1\n")
+    );
+    // The option may stand anywhere.
+    let list = out(&run(&["--port", &port, "pmd", "list"]));
+    let (start, time) = list.split_once("    Last heartbeat: ").unwrap();
+    assert_eq!(
+        start,
+        "Registered nodes:\n  - svc\n    Node ID: 0123456789abcdef\n    Address: localhost:40001\n"
+    );
+    assert!(
+        time.len() == "2026-11-20T10:28:55.529Z\n".len() && time.ends_with("Z\n"),
+        "{time}"
+    );
+    let resolved = run(&["pmd", "resolve", "svc", "--port", &port]);
+    assert_eq!(
+        out(&resolved),
+        "Resolved 'svc':\n  Node ID: 0123456789abcdef\n  Address: localhost:40001\n"
+    );
+    let killed = run(&["pmd", "kill", "--port", &port]);
+    assert_eq!(out(&killed), "PMD shutdown command sent successfully\n");
+    assert_eq!(killed.status.code(), Some(0));
+}
+
+#[test]
+fn failures_are_those_of_the_originals() {
+    let (_pmd, port) = pmd(&[]);
+    let (port, none) = (port.to_string(), free_port().to_string());
+    for (arguments, says) in [
+        (
+            vec!["pmd", "resolve", "x", "--port", &port],
+            "Alias 'x' not found\n",
+        ),
+        (
+            vec!["pmd", "resolve"],
+            "Usage: distflow pmd resolve <alias>\n",
+        ),
+        (
+            vec!["pmd", "status", "--port", &none],
+            "PMD not running or unreachable\n",
+        ),
+        (
+            vec!["pmd", "frobnicate"],
+            "Unknown pmd command: frobnicate\n",
+        ),
+        (
+            vec!["node", "frobnicate"],
+            "Unknown node command: frobnicate\n",
+        ),
+        (vec!["frobnicate"], "Unknown command: frobnicate\n"),
+    ] {
+        let output = run(&arguments);
+        assert_eq!(err(&output), says, "{arguments:?}");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    }
+    for (command, doing) in [("list", "list nodes"), ("kill", "shutdown PMD")] {
+        let output = run(&["pmd", command, "--port", &none]);
+        assert!(
+            err(&output).starts_with(&format!("Failed to {doing}: ")),
+            "{output:?}"
+        );
+        assert_eq!(output.status.code(), Some(1));
+    }
+    let output = run(&["pmd", "resolve", "x", "--port", &none]);
+    assert!(
+        err(&output).starts_with("Failed to resolve alias: "),
+        "{output:?}"
+    );
+    let output = run(&[]);
+    assert!(out(&output).contains("Usage:"), "{output:?}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    for (arguments, says) in [
+        (vec!["pmd", "status", "--port", "70000"], "70000"),
+        (vec!["pmd", "status", "--prot", "1"], "--port"),
+        (vec!["node", "send", "x", "{nope"], "Invalid JSON"),
+        (
+            vec!["node", "run", "--meta", "[1]"],
+            "meta must be a JSON object",
+        ),
+        (
+            vec!["pmd", "start", "--host", "0.0.0.0", "--port", "0"],
+            "--insecure",
+        ),
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(err(&output).contains(says), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn it_speaks_to_an_original_pmd() {
+    let pmd = FakePmd::start();
+    let mut client = OriginalClient::connect(pmd.port());
+    client.register("aa", "svc", 40_001);
+    let port = pmd.port().to_string();
+    let list = out(&run(&["pmd", "list", "--port", &port]));
+    assert!(list.contains("  - svc\n"), "{list}");
+    let filtered = out(&run(&["pmd", "list", "--prefix", "x", "--port", &port]));
+    assert!(filtered.contains("(none)"), "{filtered}");
+    let resolved = out(&run(&["pmd", "resolve", "svc", "--port", &port]));
+    assert!(resolved.contains("Node ID: aa"), "{resolved}");
+}
+
+#[test]
+fn json_output_parses() {
+    let (_pmd, port) = pmd(&[]);
+    let _node = NodeProcess::start(port, "j", &["--no-auto-start", "--meta", "{\"zone\":7}"]);
+    let port = port.to_string();
+    let json = |arguments: &[&str]| -> serde_json::Value {
+        let output = distflow(arguments)
+            .args(["--json", "--port", &port])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert_eq!(json(&["pmd", "status"])["nodes"], 1);
+    assert_eq!(json(&["pmd", "list"])[0]["alias"], "j");
+    assert_eq!(json(&["pmd", "resolve", "j"])["meta"]["zone"], 7);
+    assert_eq!(json(&["node", "info", "j"])["meta"]["zone"], 7);
+    assert_eq!(json(&["node", "info"])["pmd"], "1 nodes");
+}
+
+#[test]
+fn list_watch_follows_joins_and_leaves() {
+    let (_pmd, port) = pmd(&[]);
+    let mut command = distflow(&["pmd", "list", "--watch", "--prefix", "w"]);
+    let watch = Child::spawn({
+        command.args(["--port", &port.to_string()]);
+        command
+    });
+    assert_eq!(watch.line(), "Registered nodes:");
+    assert_eq!(watch.line(), "  (none)");
+    let _other = NodeProcess::start(port, "other", &["--no-auto-start"]);
+    let mut node = NodeProcess::start(port, "w1", &["--no-auto-start"]);
+    assert!(watch.line().starts_with("  + w1 "));
+    node.child.kill();
+    assert!(watch.line().starts_with("  - w1 "));
+}
+
+#[test]
+fn a_node_process_sends_and_receives_lines() {
+    let (_pmd, port) = pmd(&[]);
+    let receiver = NodeProcess::start(port, "receiver", &["--no-auto-start"]);
+    let mut sender = NodeProcess::start(port, "sender", &["--no-auto-start"]);
+    sender.send("receiver", "{\"a\":[1,2.50,\"é\"]}");
+    let message = receiver.child.line_after("{\"event\":\"message\",");
+    // The payload is passed on as it was written.
+    assert!(
+        message.contains("\"payload\":{\"a\":[1,2.50,\"é\"]}"),
+        "{message}"
+    );
+
+    sender.send("nobody", "1");
+    assert_eq!(
+        sender.event("error")["error"],
+        "Failed to resolve target: nobody"
+    );
+    sender.child.write_line("not json");
+    assert_eq!(sender.event("error")["code"], "invalid_message");
+
+    let port = port.to_string();
+    let sent = run(&["node", "send", "receiver", "[true]", "--port", &port]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    assert_eq!(receiver.event("message")["payload"][0], true);
+    let failed = run(&["node", "send", "nobody", "1", "--port", &port]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(
+        err(&failed).contains("Failed to resolve target: nobody"),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_node_ends_with_its_input_when_asked_to() {
+    let (_pmd, port) = pmd(&[]);
+    let flags = ["--no-auto-start", "--until-eof"];
+    let mut node = NodeProcess::start(port, "brief", &flags);
+    node.child.close_stdin();
+    let status = node.child.wait(LIMIT).expect("the node goes on");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_terminated_pmd_ends_whoever_is_connected() {
+    let (mut pmd, port) = pmd(&[]);
+    let mut client = OriginalClient::connect(port);
+    client.register("a", "a", 1);
+    pmd.signal(libc::SIGTERM);
+    assert_eq!(pmd.line_after("Shutting"), " down PMD...");
+    assert_eq!(pmd.line(), "PMD stopped");
+    let status = pmd.wait(LIMIT).expect("the PMD goes on");
+    assert_eq!(status.code(), Some(0));
+    client.expect_end();
+}
+
+#[test]
+fn a_second_pmd_on_the_port_fails_and_names_it() {
+    let (_pmd, port) = pmd(&[]);
+    let port = port.to_string();
+    let output = run(&["pmd", "start", "--port", &port]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = err(&output);
+    assert!(
+        text.starts_with("Failed to start PMD: ") && text.contains(&port),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_demo_does_all_it_says() {
+    let output = run(&["demo", "--nodes", "3", "--messages", "5"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        out(&output).contains("30 messages arrived in order"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn completions_and_version() {
+    assert!(out(&run(&["completions", "bash"])).contains("distflow"));
+    assert_eq!(
+        out(&run(&["--version"])),
+        format!("distflow {}\n", distflow_core::VERSION)
+    );
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let (_pmd, port) = pmd(&[]);
+    let mut command = distflow(&["pmd", "list", "--port", &port.to_string()]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).output().unwrap();
+    assert!(!err(&output).contains("panicked"), "{output:?}");
+}

@@ -1,0 +1,54 @@
+//! How death and silence are noticed.
+
+use distflow_core::{Pmd, PmdOptions};
+use distflow_tests::LIMIT;
+
+use crate::nodes::{NodeProcess, pmd};
+
+#[test]
+fn a_kill_is_seen_by_everyone_with_its_cause() {
+    let (_pmd, port) = pmd(&[]);
+    let mut victim = NodeProcess::start(port, "victim", &["--no-auto-start"]);
+    let watchers: Vec<NodeProcess> = (0..5)
+        .map(|i| NodeProcess::start(port, &format!("w{i}"), &["--no-auto-start"]))
+        .collect();
+    victim.child.kill();
+    for watcher in &watchers {
+        let leave = watcher.event("peer:leave");
+        assert_eq!(leave["peer"]["nodeId"], victim.id.as_str());
+        assert_eq!(leave["cause"], "closed");
+    }
+}
+
+#[test]
+fn a_graceful_end_is_told_apart_from_a_death() {
+    let (_pmd, port) = pmd(&[]);
+    let mut leaver = NodeProcess::start(port, "leaver", &["--no-auto-start"]);
+    let watcher = NodeProcess::start(port, "watcher", &["--no-auto-start"]);
+    leaver.child.signal(libc::SIGTERM);
+    assert_eq!(watcher.event("peer:leave")["cause"], "unregistered");
+    assert_eq!(leaver.child.line_after("{\"event\":\"stopped"), "\"}");
+    let status = leaver.child.wait(LIMIT).expect("the leaver goes on");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_frozen_node_with_heartbeats_is_expelled_and_comes_back() {
+    // Shorter than the default, which takes 14 s.
+    let options = PmdOptions {
+        port: 0,
+        heartbeat_expel_ms: 1_500,
+        ..PmdOptions::default()
+    };
+    let pmd = Pmd::start(options).unwrap();
+    let flags = ["--no-auto-start", "--heartbeat"];
+    let frozen = NodeProcess::start(pmd.port(), "frozen", &flags);
+    let watcher = NodeProcess::start(pmd.port(), "watcher", &flags);
+    frozen.child.signal(libc::SIGSTOP);
+    let leave = watcher.event("peer:leave");
+    assert_eq!(leave["peer"]["nodeId"], frozen.id.as_str());
+    assert_eq!(leave["cause"], "timeout");
+    frozen.child.signal(libc::SIGCONT);
+    let join = watcher.event("peer:join");
+    assert_eq!(join["peer"]["nodeId"], frozen.id.as_str());
+}

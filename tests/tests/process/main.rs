@@ -1,0 +1,9 @@
+//! Real processes: starting, killing, freezing and forking them.
+
+mod aliases;
+mod auto_start;
+mod command_line;
+mod detection;
+mod fork;
+mod nodes;
+mod registry_loss;
