@@ -31,6 +31,16 @@ pub struct Meta {
     pub site: Site,
     pub alive: bool,
     pub frozen: bool,
+    /// The slot whose application it runs; none for the PMD.
+    pub slot: Option<usize>,
+    /// Port it listens on.
+    pub port: u16,
+    /// When its start succeeded.
+    pub started_us: Option<u64>,
+    /// Asked to end.
+    pub stopping: bool,
+    /// It believes to be registered, over this connection.
+    pub registered_over: Option<ConnIx>,
     pub ready: Vec<Ready>,
     turn_queued: bool,
     timer_at_us: Option<u64>,
@@ -51,12 +61,18 @@ pub struct Env {
     pub net: Network,
     pub ledger: Ledger,
     pub meta: Vec<Meta>,
+    /// The node id of each process.
+    pub ids: Vec<String>,
     pub port_sites: BTreeMap<u16, Site>,
     pub health: Vec<Health>,
     /// Until when the registry may rightly believe that a process left.
     pub excuse_until_us: Vec<u64>,
-    /// When the PMD last began to be down or frozen, and how many processes it is for now.
+    /// Since when the PMD is down or frozen.
     pub pmd_away_since_us: Option<u64>,
+    /// The process that runs in each slot.
+    pub current: Vec<Option<Pid>>,
+    /// Until when an alias may rightly be held by a slot's earlier process.
+    pub haunted_until_us: Vec<u64>,
     pub failure: Option<String>,
     pub verbose: bool,
     hash: u64,
@@ -72,10 +88,13 @@ impl Env {
             net: Network::default(),
             ledger: Ledger::default(),
             meta: Vec::new(),
+            ids: Vec::new(),
             port_sites: BTreeMap::new(),
             health: vec![Health::default(); sites],
             excuse_until_us: Vec::new(),
             pmd_away_since_us: None,
+            current: vec![None; sites],
+            haunted_until_us: vec![0; sites],
             failure: None,
             verbose,
             hash: 0xcbf2_9ce4_8422_2325,
@@ -147,17 +166,24 @@ impl Env {
             site,
             alive: true,
             frozen: false,
+            slot: None,
+            port: 0,
+            started_us: None,
+            stopping: false,
+            registered_over: None,
             ready: Vec::new(),
             turn_queued: false,
             timer_at_us: None,
             ticks_at_ms: (0, 0),
         });
         self.excuse_until_us.push(0);
+        self.ids.push(String::new());
         self.meta.len() - 1
     }
 
     pub fn listen(&mut self, pid: Pid, port: u16) {
         self.net.listeners.insert(port, pid);
+        self.meta[pid].port = port;
         self.port_sites.insert(port, self.meta[pid].site);
     }
 

@@ -40,8 +40,10 @@ pub enum Event {
     Work(usize),
     /// A slot's application takes messages.
     Consume(Pid),
-    /// A slot's process is started again.
+    /// A slot's process is to be started again.
     Restart(usize),
+    /// A slot's process starts.
+    Birth(usize),
     /// The PMD is started again, if it is down.
     RestartPmd,
     /// A fault begins.
