@@ -108,7 +108,16 @@ impl PmdClient {
 
     /// Registers a node that lives as long as this connection.
     pub fn register(&mut self, node: &Register) -> Result<()> {
-        self.request(ToPmd::Register(node)).map(drop)
+        if self.caps.meta {
+            return self.request(ToPmd::Register(node)).map(drop);
+        }
+        let plain = Register {
+            caps: None,
+            meta: None,
+            session: None,
+            ..node.clone()
+        };
+        self.request(ToPmd::Register(&plain)).map(drop)
     }
 
     /// Removes a node this connection registered.
@@ -129,9 +138,10 @@ impl PmdClient {
 
     /// The registered nodes, optionally only those whose alias starts with `prefix`.
     pub fn list(&mut self, prefix: Option<&str>) -> Result<Vec<NodeInfo>> {
-        let nodes = self.request(ToPmd::List(prefix))?.nodes.unwrap_or_default();
+        let asked = prefix.filter(|_| self.is_extended());
+        let nodes = self.request(ToPmd::List(asked))?.nodes.unwrap_or_default();
         Ok(match prefix {
-            // An original PMD ignores the prefix.
+            // An original PMD was not asked for it.
             Some(prefix) => nodes
                 .into_iter()
                 .filter(|node| node.alias.as_deref().unwrap_or("").starts_with(prefix))

@@ -8,8 +8,9 @@ use crate::dispatch::{Inbox, block_on_timeout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::mailbox::{MailboxConfig, Overflow};
+use crate::pmd::control::{Command, Control};
 use crate::pmd::options::PmdOptions;
-use crate::pmd::server::{Command, Control, Server, ServerNotice};
+use crate::pmd::server::{Server, ServerNotice};
 use crate::registry::{Notice, StopReason};
 use crate::wire::pmd::{LeaveCause, Register};
 

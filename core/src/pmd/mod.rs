@@ -2,13 +2,16 @@
 //! or launched.
 
 mod client;
+mod conn;
+mod control;
 mod embedded;
 mod launch;
 mod options;
 mod server;
 
 pub use client::{PmdClient, PmdEvent};
+pub use control::Control;
 pub use embedded::{Pmd, PmdNotice};
 pub use launch::{EXECUTABLE_VARIABLE, Launcher, READY_LINE, spawn_daemon};
 pub use options::PmdOptions;
-pub use server::{Control, Server, ServerNotice};
+pub use server::{Server, ServerNotice};

@@ -3,24 +3,25 @@
 //! It moves bytes and time; every decision is the registry's. An idle connection holds no
 //! buffer. Events for a watcher are collected during a turn and written in one call.
 
-use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::net;
+use crate::pmd::conn::{Conn, ConnState};
+use crate::pmd::control::{Command, Control};
 use crate::pmd::options::PmdOptions;
 use crate::registry::{self, ConnId, Input, Notice, Output, Outputs, Registry, StopReason};
 use crate::time::{Clock, Now};
 use crate::wire::frame;
-use crate::wire::pmd::{self as message, Register};
+use crate::wire::pmd as message;
 
 const WAKER: Token = Token(usize::MAX);
 const LISTENER_FIRST: usize = usize::MAX - 8;
@@ -34,63 +35,6 @@ pub enum ServerNotice<'a> {
     Connection(&'a str),
     /// The server ends; `None` when its owner asked for it.
     Stopping(Option<StopReason>),
-}
-
-/// What another thread asks of a running server.
-pub(super) enum Command {
-    Snapshot(Box<dyn FnOnce(Vec<Arc<Register>>) + Send>),
-    Stop,
-}
-
-/// Commands and the way to wake the server for them; clones share both.
-#[derive(Clone)]
-pub struct Control {
-    // Protects the queue of commands; held for a push or a swap.
-    commands: Arc<Mutex<Vec<Command>>>,
-    waker: Arc<Waker>,
-}
-
-impl Control {
-    pub(super) fn send(&self, command: Command) {
-        self.commands.lock().push(command);
-        // Fails only when the server is gone, and then nobody waits for the command.
-        let _ = self.waker.wake();
-    }
-
-    /// Asks the server to end: it flushes, closes every connection and returns.
-    pub fn stop(&self) {
-        self.send(Command::Stop);
-    }
-}
-
-#[derive(Debug)]
-struct Conn {
-    stream: TcpStream,
-    generation: u32,
-    /// Bytes of a frame that is not complete yet, or of requests that have to wait.
-    pending: Vec<u8>,
-    /// When the incomplete frame began; 0 = none.
-    partial_since_ms: u64,
-    out: Vec<u8>,
-    /// Event bytes among `out`, at most.
-    event_bytes: usize,
-    state: ConnState,
-    dirty: bool,
-    paused: bool,
-}
-
-impl Conn {
-    /// Whether its requests have to wait: for a name, or for it to read its answers.
-    fn is_held(&self) -> bool {
-        self.paused || self.out.len() > limits::ANSWERS_BYTES_MAX
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ConnState {
-    Open,
-    /// Flushing a last answer; what still arrives is thrown away until the moment given.
-    Lingering(u64),
 }
 
 /// A PMD that is bound but does not run yet.
@@ -111,13 +55,15 @@ pub struct Server {
     again: VecDeque<ConnId>,
     /// Connections with something to write.
     dirty: Vec<ConnId>,
-    /// Deadlines of incomplete frames, in order.
-    partials: VecDeque<(u64, ConnId)>,
+    /// Deadlines of incomplete frames; a connection's may since have moved.
+    partials: BinaryHeap<Reverse<(u64, ConnId)>>,
     lingering: VecDeque<(u64, ConnId)>,
     accept_again_ms: Option<u64>,
     scratch: Box<[u8]>,
     stopping: Option<Option<StopReason>>,
     frozen_now: Option<Now>,
+    /// Outputs are being carried out; those that this causes come after them.
+    carrying_out: bool,
 }
 
 impl Server {
@@ -153,10 +99,7 @@ impl Server {
             poll,
             listeners,
             addresses,
-            control: Control {
-                commands: Arc::default(),
-                waker: Arc::new(waker),
-            },
+            control: Control::new(waker),
             registry: Registry::new(config, clock.now()),
             options,
             clock,
@@ -167,12 +110,13 @@ impl Server {
             open: 0,
             again: VecDeque::new(),
             dirty: Vec::new(),
-            partials: VecDeque::new(),
+            partials: BinaryHeap::new(),
             lingering: VecDeque::new(),
             accept_again_ms: None,
             scratch: vec![0; limits::PMD_READ_BYTES].into(),
             stopping: None,
             frozen_now: None,
+            carrying_out: false,
         })
     }
 
@@ -216,6 +160,10 @@ impl Server {
                         if event.is_writable() {
                             self.flush(id, &mut notice);
                         }
+                        // Who waits for a name is not read, and its end is only reported once.
+                        if event.is_read_closed() && self.conn(id).is_some_and(|c| c.paused) {
+                            self.close(id, &mut notice);
+                        }
                     }
                 }
             }
@@ -254,7 +202,7 @@ impl Server {
         }
         let deadline = [
             self.registry.next_deadline_ms(),
-            self.partials.front().map(|(at, _)| *at),
+            self.partials.peek().map(|Reverse((at, _))| *at),
             self.lingering.front().map(|(at, _)| *at),
             self.accept_again_ms,
         ];
@@ -316,17 +264,7 @@ impl Server {
             return;
         }
         self.open += 1;
-        self.conns[slot as usize] = Some(Conn {
-            stream,
-            generation: id.generation,
-            pending: Vec::new(),
-            partial_since_ms: 0,
-            out: Vec::new(),
-            event_bytes: 0,
-            state: ConnState::Open,
-            dirty: false,
-            paused: false,
-        });
+        self.conns[slot as usize] = Some(Conn::new(stream, id.generation));
         let input = Input::Opened(id, peer.ip().to_canonical().is_loopback());
         self.registry.step(self.now(), input, &mut self.outputs);
         // Its first request may be here already, and the edge is only reported once.
@@ -342,6 +280,9 @@ impl Server {
                 break None;
             };
             let lingering = conn.state != ConnState::Open;
+            if matches!(conn.state, ConnState::Ended(_)) {
+                break None;
+            }
             if !lingering && conn.is_held() {
                 // Resuming or flushing looks again.
                 break None;
@@ -364,11 +305,31 @@ impl Server {
             }
         };
         self.scratch = scratch;
-        if let Some(error) = end {
-            if let Some(error) = error {
+        match end {
+            None => {}
+            Some(None) => self.ended(id, notice),
+            Some(Some(error)) => {
                 notice(ServerNotice::Connection(&format!("Socket error: {error}")));
+                self.close(id, notice);
             }
-            self.close(id, notice);
+        }
+    }
+
+    /// The peer ended its side. Its nodes leave at once, but it may still read its answers.
+    fn ended(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        self.flush(id, notice);
+        let until = self.now().mono_ms + limits::LINGER_MS;
+        match self.conn(id) {
+            Some(conn) if conn.state == ConnState::Open && !conn.out.is_empty() => {
+                conn.state = ConnState::Ended(conn.out.len());
+                conn.pending = Vec::new();
+                self.lingering.push_back((until, id));
+                self.registry
+                    .step(self.now(), Input::Closed(id), &mut self.outputs);
+                self.carry_out(notice);
+            }
+            Some(_) => self.close(id, notice),
+            None => {}
         }
     }
 
@@ -391,6 +352,10 @@ impl Server {
             }
             if let Some(conn) = self.conn(id) {
                 conn.pending = pending;
+                if used > 0 {
+                    // What is left belongs to another frame, which has its own time.
+                    conn.partial_since_ms = 0;
+                }
             }
         }
         self.watch_partial(id);
@@ -436,7 +401,10 @@ impl Server {
             conn.partial_since_ms = 0;
         } else if conn.partial_since_ms == 0 {
             conn.partial_since_ms = now_ms.max(1);
-            self.partials.push_back((now_ms.max(1) + deadline_ms, id));
+            if !std::mem::replace(&mut conn.partial_watched, true) {
+                let deadline = (now_ms.max(1) + deadline_ms, id);
+                self.partials.push(Reverse(deadline));
+            }
         }
     }
 
@@ -475,6 +443,11 @@ impl Server {
 
     /// Carries out what the registry asked for, including what that causes in turn.
     fn carry_out(&mut self, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        if std::mem::replace(&mut self.carrying_out, true) {
+            // A connection broke while it was written to. What follows from that is later than
+            // everything asked for before, and every watcher has to see it in that order.
+            return;
+        }
         while !self.outputs.items.is_empty() {
             let mut outputs = std::mem::take(&mut self.outputs);
             for item in outputs.items.drain(..) {
@@ -507,6 +480,7 @@ impl Server {
                 self.outputs = outputs;
             }
         }
+        self.carrying_out = false;
     }
 
     fn event(&mut self, id: ConnId, bytes: &[u8], notice: &mut impl FnMut(ServerNotice<'_>)) {
@@ -549,21 +523,13 @@ impl Server {
                 self.received(id, &[], notice);
             }
             self.readable(id, notice);
-            if self.conn(id).is_some_and(|conn| conn.paused) && self.is_at_end(id) {
+            if self
+                .conn(id)
+                .is_some_and(|conn| conn.paused && conn.is_at_end())
+            {
                 self.close(id, notice);
             }
         }
-    }
-
-    /// Whether a connection that may not be read is at its end.
-    fn is_at_end(&mut self, id: ConnId) -> bool {
-        self.conn(id).is_some_and(|conn| {
-            let mut byte = [0u8; 1];
-            match conn.stream.peek(&mut byte) {
-                Ok(read) => read == 0,
-                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-            }
-        })
     }
 
     fn flush_dirty(&mut self, notice: &mut impl FnMut(ServerNotice<'_>)) {
@@ -579,34 +545,15 @@ impl Server {
         let Some(conn) = self.conn(id) else { return };
         conn.dirty = false;
         let before = conn.out.len();
-        let mut written = 0;
-        let failed = loop {
-            if written == before {
-                break false;
-            }
-            match conn.stream.write(&conn.out[written..]) {
-                Ok(0) => break true,
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break false,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break true,
-            }
-        };
-        if written == before {
-            // An idle connection holds no buffer.
-            conn.out = Vec::new();
-        } else {
-            conn.out.drain(..written);
-        }
-        conn.event_bytes = conn.event_bytes.min(conn.out.len());
+        let failed = conn.write_queued().is_err();
         let done = conn.out.is_empty();
         let unchoked =
             before > limits::ANSWERS_BYTES_MAX && conn.out.len() <= limits::ANSWERS_BYTES_MAX;
-        let lingering = conn.state != ConnState::Open;
-        if lingering && done {
+        let state = conn.state;
+        if matches!(state, ConnState::Lingering(_)) && done {
             let _ = conn.stream.shutdown(std::net::Shutdown::Write);
         }
-        if failed {
+        if failed || (matches!(state, ConnState::Ended(_)) && done) {
             self.close(id, notice);
         } else if unchoked {
             self.again.push_back(id);
@@ -642,7 +589,7 @@ impl Server {
     }
 
     fn run_commands(&mut self) {
-        for command in std::mem::take(&mut *self.control.commands.lock()) {
+        for command in self.control.take() {
             match command {
                 Command::Snapshot(reply) => reply(self.registry.nodes().collect()),
                 Command::Stop => self.stopping = Some(None),
@@ -659,22 +606,22 @@ impl Server {
                 self.accept(listener, notice);
             }
         }
-        while let Some((_, id)) = pop_due(&mut self.partials, now.mono_ms) {
-            let deadline_ms = self.options.frame_deadline_ms;
-            let Some(conn) = self.conn(id) else { continue };
-            let since_ms = conn.partial_since_ms;
-            if conn.state != ConnState::Open || since_ms == 0 {
-                continue;
-            }
-            if since_ms + deadline_ms <= now.mono_ms {
-                let why = format!("frame not completed within {deadline_ms} ms");
-                self.refuse(id, &why, notice);
-            } else {
-                self.partials.push_back((since_ms + deadline_ms, id));
-            }
+        while let Some(&Reverse((at, id))) = self.partials.peek()
+            && at <= now.mono_ms
+        {
+            self.partials.pop();
+            self.partial_due(id, notice);
         }
-        while let Some((_, id)) = pop_due(&mut self.lingering, now.mono_ms) {
-            self.close(id, notice);
+        while let Some((_, id)) = self.lingering.pop_front_if(|(at, _)| *at <= now.mono_ms) {
+            match self.conn(id) {
+                Some(conn) if matches!(conn.state, ConnState::Ended(left) if conn.out.len() < left) =>
+                {
+                    conn.state = ConnState::Ended(conn.out.len());
+                    self.lingering
+                        .push_back((now.mono_ms + limits::LINGER_MS, id));
+                }
+                _ => self.close(id, notice),
+            }
         }
         if self
             .registry
@@ -683,6 +630,25 @@ impl Server {
         {
             self.registry.step(now, Input::Tick, &mut self.outputs);
             self.carry_out(notice);
+        }
+    }
+
+    /// The time of an incomplete frame may be over.
+    fn partial_due(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        let now_ms = self.now().mono_ms;
+        let deadline_ms = self.options.frame_deadline_ms;
+        let Some(conn) = self.conn(id) else { return };
+        conn.partial_watched = false;
+        let since_ms = conn.partial_since_ms;
+        if conn.state != ConnState::Open || since_ms == 0 {
+            return;
+        }
+        if since_ms + deadline_ms <= now_ms {
+            let why = format!("frame not completed within {deadline_ms} ms");
+            self.refuse(id, &why, notice);
+        } else {
+            conn.partial_watched = true;
+            self.partials.push(Reverse((since_ms + deadline_ms, id)));
         }
     }
 
@@ -713,8 +679,4 @@ impl Server {
             let _ = conn.stream.shutdown(std::net::Shutdown::Write);
         }
     }
-}
-
-fn pop_due(queue: &mut VecDeque<(u64, ConnId)>, now_ms: u64) -> Option<(u64, ConnId)> {
-    queue.pop_front_if(|(at, _)| *at <= now_ms)
 }

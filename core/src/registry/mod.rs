@@ -173,7 +173,9 @@ impl Registry {
             .waiting
             .iter()
             .map(|waiting| waiting.deadline_ms + self.paused_ms)
-            .min();
+            .min()
+            // Steps must come often enough for a gap to mean that this process was stopped.
+            .map(|at| at.min(self.last_step_ms + limits::SWEEP_MS));
         [shutdown, sweep, waiting].into_iter().flatten().min()
     }
 

@@ -252,6 +252,10 @@ impl PeerParser {
             )
         };
         let text = json::validate(body)?;
+        if !text.trim_start().starts_with('{') {
+            // serde would also take the members from an array.
+            return Err(invalid("not an object".into()));
+        }
         let envelope: Envelope<'_> =
             serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
         let name =
@@ -350,6 +354,7 @@ mod tests {
             r#"{"from":"a","to":"b","payload":1],[2,"timestamp":1}"#,
             r#"{"from":"a","to":"b","payload":,"timestamp":1}"#,
             r#"{"from":"a","payload":1,"timestamp":1}"#,
+            r#"["a","b",1,1,null]"#,
         ] {
             let error = parser
                 .parse(&Bytes::from_static(body.as_bytes()))

@@ -33,7 +33,7 @@ fn present<'de: 'a, 'a, D: Deserializer<'de>>(d: D) -> Result<Option<&'a RawValu
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Option<Text<'a>>,
+    kind: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     payload: Option<&'a RawValue>,
     #[serde(borrow, rename = "requestId", default, deserialize_with = "present")]
@@ -203,13 +203,18 @@ struct ListPayload<'a> {
 ///
 /// Fails only where there is no request id to answer to; the error's text is the answer.
 pub fn parse_request(body: &[u8]) -> Result<Incoming<'_>> {
-    let text = json::validate(body)?;
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| {
+    let invalid = |what: &str| {
         Error::new(
             ErrorKind::InvalidMessage,
-            format!("Invalid message: {}", json_error(&error)),
+            format!("Invalid message: {what}"),
         )
-    })?;
+    };
+    let text = json::validate(body)?;
+    if !is_object(text) {
+        return Err(invalid("not an object"));
+    }
+    let envelope: Envelope<'_> =
+        serde_json::from_str(text).map_err(|error| invalid(&json_error(&error)))?;
     Ok(Incoming {
         request_id: envelope.request_id.map(RawValue::get),
         request: request(&envelope),
@@ -217,19 +222,19 @@ pub fn parse_request(body: &[u8]) -> Result<Incoming<'_>> {
 }
 
 fn request<'a>(envelope: &Envelope<'a>) -> Result<Request<'a>, String> {
-    let Some(kind) = &envelope.kind else {
+    let Some(kind) = envelope.kind else {
         return Err("Invalid message: type is missing".into());
     };
     let payload = envelope.payload.map_or("null", RawValue::get);
-    Ok(match &*kind.0 {
+    Ok(match &*word(kind) {
         "register" => Request::Register(Box::new(register(read(payload)?)?)),
         "unregister" => Request::Unregister(read::<IdPayload<'_>>(payload)?.node_id.0),
         "resolve" => Request::Resolve(read::<ResolvePayload<'_>>(payload)?.alias.0),
         "list" => Request::List(match envelope.payload {
-            Some(_) => read::<Option<ListPayload<'_>>>(payload)?
-                .and_then(|list| list.prefix)
+            Some(_) if payload != "null" => read::<ListPayload<'_>>(payload)?
+                .prefix
                 .map(|prefix| prefix.0),
-            None => None,
+            _ => None,
         }),
         "heartbeat" => {
             let heartbeat = read::<IdPayload<'_>>(payload)?;
@@ -251,8 +256,21 @@ fn read<'a, T: Deserialize<'a>>(payload: &'a str) -> Result<T, String> {
     if payload == "null" {
         return Err("Invalid payload: it is missing".into());
     }
+    if !is_object(payload) {
+        return Err("Invalid payload: not an object".into());
+    }
     serde_json::from_str(payload)
         .map_err(|error| format!("Invalid payload: {}", json_error(&error)))
+}
+
+/// The text of a `type`; what is no text is as unknown as any other word.
+fn word(kind: &RawValue) -> Cow<'_, str> {
+    serde_json::from_str::<Text<'_>>(kind.get()).map_or(Cow::Borrowed(""), |text| text.0)
+}
+
+/// Whether valid JSON text is an object; serde would also take members from an array.
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 /// serde_json's text without the position, which refers to an excerpt.
@@ -526,6 +544,16 @@ struct EventPayload<'a> {
     probe: Option<u64>,
 }
 
+fn is_unknown_event(payload: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Name<'a> {
+        #[serde(borrow)]
+        event: Text<'a>,
+    }
+    serde_json::from_str::<Name<'_>>(payload.get())
+        .is_ok_and(|name| !matches!(&*name.event.0, PEER_JOIN | PEER_LEAVE | PROBE))
+}
+
 /// Prefix of the request ids that clients generate (`req_1`, `req_2`, …).
 const REQUEST_ID_PREFIX: &str = "\"req_";
 
@@ -543,7 +571,7 @@ pub fn parse_from_pmd(body: &[u8]) -> Result<FromPmd<'_>> {
     let payload = envelope
         .payload
         .ok_or_else(|| invalid("payload is missing".into()))?;
-    match envelope.kind.as_ref().map(|kind| &*kind.0) {
+    match envelope.kind.map(word).as_deref() {
         Some("response") => Ok(FromPmd::Response {
             request_id: envelope.request_id.and_then(|id| {
                 id.get()
@@ -555,8 +583,12 @@ pub fn parse_from_pmd(body: &[u8]) -> Result<FromPmd<'_>> {
             payload,
         }),
         Some("event") => {
-            let event: EventPayload<'_> =
-                serde_json::from_str(payload.get()).map_err(|error| invalid(json_error(&error)))?;
+            let event: EventPayload<'_> = match serde_json::from_str(payload.get()) {
+                Ok(event) => event,
+                // A later version's event may use the same members for something else.
+                Err(_) if is_unknown_event(payload) => return Ok(FromPmd::Other),
+                Err(error) => return Err(invalid(json_error(&error))),
+            };
             match (&*event.event.0, event.peer, event.probe) {
                 (PEER_JOIN, Some(peer), _) => Ok(FromPmd::Join {
                     peer,
@@ -784,9 +816,14 @@ mod tests {
                 "invalid type: integer",
             ),
             (
+                r#"{"type":"resolve","payload":["svc"],"requestId":1}"#,
+                "Invalid payload: not an object",
+            ),
+            (
                 r#"{"type":"nonsense","requestId":1}"#,
                 "Unknown message type",
             ),
+            (r#"{"type":1,"requestId":1}"#, "Unknown message type"),
             (r#"{"requestId":1}"#, "type is missing"),
             (
                 r#"{"type":"register","payload":{"nodeId":"a","host":"h","port":70000}}"#,
@@ -821,7 +858,7 @@ mod tests {
             "[]",
             "1",
             "nope",
-            "{\"type\":1}",
+            "[\"list\",{},1]",
             "{\"type\":\"a\",\"type\":\"b\"}",
         ] {
             assert!(parse_request(body.as_bytes()).is_err(), "{body}");
