@@ -115,6 +115,8 @@ pub const SENDS_WAITING_MAX: usize = 65_536;
 pub const SENDS_WAITING_BYTES_MAX: usize = 64 << 20;
 /// Connection attempts to one peer before its queue is given up.
 pub const LINK_ATTEMPTS_MAX: u32 = 3;
+/// Peers that left and whose stream is remembered, in case they come back.
+pub const LINKS_PARKED_MAX: usize = 1_024;
 /// Pause before another attempt to reach a peer.
 pub const LINK_RETRY_MS: u64 = 100;
 /// Inbound connections of one node.

@@ -29,6 +29,8 @@ struct Sender {
     connection: u64,
     next: u64,
     inbound: InboundId,
+    /// It left the registry, which it may survive: only its connection to the PMD may be gone.
+    left: bool,
 }
 
 /// The state of every sender's stream towards this node.
@@ -67,7 +69,10 @@ impl Inbound {
             return Verdict::Close;
         }
         if let Some(known) = self.senders.get(from) {
+            // A node that left and whose clock went back has a smaller incarnation.
+            let anew = known.left && incarnation < known.incarnation;
             if (incarnation, connection) <= (known.incarnation, known.connection)
+                && !anew
                 && !crate::plant::active("no_fence")
             {
                 return Verdict::Close;
@@ -77,13 +82,11 @@ impl Inbound {
                     return Verdict::Close;
                 }
                 if !crate::plant::active("uncounted_loss") {
-                    self.lost += next - known.next;
+                    self.lost = self.lost.saturating_add(next - known.next);
                 }
             }
         } else if self.senders.len() >= limits::SENDERS_MAX {
-            // Only senders that never left through the registry can fill the table.
-            self.senders.clear();
-            self.opened.clear();
+            self.make_room();
         }
         self.opened.insert(inbound, from.clone());
         self.senders.insert(
@@ -93,9 +96,21 @@ impl Inbound {
                 connection,
                 next,
                 inbound,
+                left: false,
             },
         );
         Verdict::Accept
+    }
+
+    /// Forgets those who left and have no connection, or everyone if that frees nothing.
+    fn make_room(&mut self) {
+        let opened = &self.opened;
+        self.senders
+            .retain(|_, sender| !sender.left || opened.contains_key(&sender.inbound));
+        if self.senders.len() >= limits::SENDERS_MAX {
+            self.senders.clear();
+            self.opened.clear();
+        }
     }
 
     /// A message arrived.
@@ -123,7 +138,7 @@ impl Inbound {
         }
         match self.senders.get_mut(from) {
             Some(sender) if sender.inbound == inbound => {
-                sender.next += count;
+                sender.next = sender.next.saturating_add(count);
                 Verdict::Accept
             }
             _ if crate::plant::active("no_fence") => Verdict::Accept,
@@ -151,9 +166,12 @@ impl Inbound {
         self.opened.remove(&inbound);
     }
 
-    /// A node left: a later node of that id starts anew.
+    /// A node left. Its stream goes on if it comes back, or if only the registry lost it; a
+    /// later node of that id may start anew, whatever its incarnation.
     pub fn forget(&mut self, id: &str) {
-        self.senders.remove(id);
+        if let Some(sender) = self.senders.get_mut(id) {
+            sender.left = true;
+        }
     }
 
     /// Messages that were sent to this node and lost with a connection.
@@ -207,7 +225,23 @@ mod tests {
         assert_eq!(inbound.message(3, &b, &me), Verdict::Close);
         // An original opens nothing and is taken as it comes.
         assert_eq!(inbound.message(4, &b, &me), Verdict::Accept);
+    }
+
+    #[test]
+    fn a_stream_survives_that_its_sender_leaves_the_registry() {
+        let (a, me) = (id("a"), id("me"));
+        let mut inbound = Inbound::new(me.clone());
+        assert_eq!(inbound.open(1, &a, &me, (5, 1, 0)), Verdict::Accept);
         inbound.forget("a");
-        assert_eq!(inbound.open(5, &a, &me, (1, 1, 0)), Verdict::Accept);
+        // Only its connection to the PMD was cut.
+        assert_eq!(inbound.message(1, &a, &me), Verdict::Accept);
+        inbound.closed(1);
+        assert_eq!(inbound.open(2, &a, &me, (5, 2, 4)), Verdict::Accept);
+        assert_eq!(inbound.lost(), 3);
+        // A restart with a clock that went back, and one that is fenced.
+        assert_eq!(inbound.open(3, &a, &me, (4, 1, 0)), Verdict::Close);
+        inbound.forget("a");
+        assert_eq!(inbound.open(4, &a, &me, (4, 1, 0)), Verdict::Accept);
+        assert_eq!(inbound.lost(), 3);
     }
 }

@@ -99,6 +99,18 @@ impl Link {
     }
 }
 
+/// Where the stream to a peer stands whose link ended. If the peer comes back, it goes on, so
+/// that what its last connection lost is counted.
+#[derive(Debug)]
+struct Parked {
+    peer: NodeId,
+    host: String,
+    port: u16,
+    incarnation: u64,
+    connection: u64,
+    written: u64,
+}
+
 /// How a message was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -117,6 +129,8 @@ pub(super) struct Outbound {
     frame_bytes_max: usize,
     links: Vec<Option<Link>>,
     generations: Vec<u32>,
+    /// Oldest first.
+    parked: VecDeque<Parked>,
     pub outputs: Vec<Output>,
     /// Messages accepted for sending.
     pub accepted: u64,
@@ -141,6 +155,7 @@ impl Outbound {
             frame_bytes_max,
             links: Vec::new(),
             generations: Vec::new(),
+            parked: VecDeque::new(),
             outputs: Vec::new(),
             accepted: 0,
             lost: 0,
@@ -194,8 +209,7 @@ impl Outbound {
                 self.links.len() - 1
             });
         self.generations[slot] += 1;
-        // Each link is a stream of its own to the receiver, later ones with larger numbers.
-        self.incarnation += 1;
+        let (incarnation, connection, written) = self.stream(&node_id, peer);
         let mut head = Vec::new();
         peer::append_head(&mut head, &self.own, &node_id);
         self.links[slot] = Some(Link {
@@ -205,14 +219,14 @@ impl Outbound {
             port: peer.port,
             opens: peer.caps.iter().any(|cap| cap == peer::LINK),
             head,
-            incarnation: self.incarnation,
+            incarnation,
             state: State::Idle,
-            connection: 0,
+            connection,
             open_pending: false,
             queue: Vec::new(),
             queued: 0,
             chunk: None,
-            written: 0,
+            written,
             written_on_connection: false,
             failures: 0,
             connecting: Vec::new(),
@@ -223,6 +237,19 @@ impl Outbound {
             slot: slot as u32,
             generation: self.generations[slot],
         })
+    }
+
+    /// The stream of a new link: that of an earlier link to the same address, or a new one.
+    /// Later streams to a peer have larger numbers.
+    fn stream(&mut self, node_id: &NodeId, peer: &NodeInfo) -> (u64, u64, u64) {
+        let at = self.parked.iter().position(|old| old.peer == *node_id);
+        if let Some(old) = at.and_then(|at| self.parked.remove(at))
+            && (&*old.host, old.port) == (&*peer.host, peer.port)
+        {
+            return (old.incarnation, old.connection, old.written);
+        }
+        self.incarnation += 1;
+        (self.incarnation, 0, 0)
     }
 
     /// Queues a message. With a call, waits for the connection or for room; without one, a
@@ -538,8 +565,22 @@ impl Outbound {
             self.outputs.push(Output::Removed(peer, id));
             self.outputs
                 .push(Output::Do(LinkAction::Drop(id, connection)));
-            if let Some(slot) = self.links.get_mut(id.slot as usize) {
-                *slot = None;
+            let slot = self.links.get_mut(id.slot as usize);
+            if let Some(link) = slot.and_then(Option::take)
+                && link.opens
+                && link.written > 0
+            {
+                if self.parked.len() >= limits::LINKS_PARKED_MAX {
+                    self.parked.pop_front();
+                }
+                self.parked.push_back(Parked {
+                    peer: link.peer,
+                    host: link.host,
+                    port: link.port,
+                    incarnation: link.incarnation,
+                    connection: link.connection,
+                    written: link.written,
+                });
             }
         }
     }
