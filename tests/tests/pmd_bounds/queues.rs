@@ -1,0 +1,204 @@
+//! Peers that send and do not read.
+
+use std::collections::BTreeSet;
+
+use distflow_core::pmd::{Pmd, PmdOptions};
+use distflow_tests::{OriginalClient, frame, register_payload};
+
+use crate::{MIB, narrow_client, options, pmd_process};
+
+#[test]
+fn a_watcher_that_never_reads_is_cut_and_the_others_get_everything() {
+    const BATCH: usize = 200;
+    const BATCHES_MAX: usize = 2_000;
+    let pmd = Pmd::start(options()).unwrap();
+    let mut deaf = narrow_client(pmd.port());
+    deaf.register("deaf", "", 1);
+    deaf.watch();
+    let mut original = OriginalClient::connect(pmd.port());
+    original.watch();
+    let mut extended = OriginalClient::connect(pmd.port());
+    extended.hello(&["rev"]);
+    let mut rev = extended.watch()["rev"].as_u64().unwrap();
+    let mut a = OriginalClient::connect(pmd.port());
+    let host = "h".repeat(255);
+    let (mut leaves_of_deaf, mut batches) = (0, 0);
+    while leaves_of_deaf == 0 {
+        batches += 1;
+        assert!(batches < BATCHES_MAX, "never cut off");
+        let mut bytes = Vec::new();
+        for n in 0..BATCH {
+            let payload = format!(r#"{{"nodeId":"n{n}","host":"{host}","port":1}}"#);
+            bytes.extend(frame(a.request_text("register", &payload)));
+            bytes.extend(frame(
+                a.request_text("unregister", &format!(r#"{{"nodeId":"n{n}"}}"#)),
+            ));
+        }
+        a.send_bytes(&bytes);
+        for _ in 0..2 * BATCH {
+            assert!(a.response_text().contains(r#"{"success":true}"#));
+        }
+        // The healthy ones miss nothing and get nothing twice; the cut shows as one leave.
+        let mut changes = original.changes();
+        let of_deaf = |change: &String| change == "peer:leave deaf";
+        leaves_of_deaf += changes.iter().filter(|change| of_deaf(change)).count();
+        changes.retain(|change| !of_deaf(change));
+        let expected =
+            (0..BATCH).flat_map(|n| [format!("peer:join n{n}"), format!("peer:leave n{n}")]);
+        assert_eq!(changes, expected.collect::<Vec<_>>());
+        for _ in 0..2 * BATCH + leaves_of_deaf {
+            let event = extended.event();
+            rev += 1;
+            assert_eq!(event["rev"], rev);
+            if event["peer"]["nodeId"] == "deaf" {
+                assert_eq!(event["cause"], "closed");
+            }
+        }
+    }
+    assert_eq!(leaves_of_deaf, 1);
+    // What the deaf one was sent ends in the middle, never with a gap.
+    let mut last = String::new();
+    while let Ok(Some(text)) = distflow_tests::read_frame(&mut deaf.socket()) {
+        let change = if text.contains("peer:join") {
+            "join"
+        } else {
+            "leave"
+        };
+        assert_ne!(change, last, "an event was left out");
+        last = change.into();
+    }
+}
+
+#[test]
+fn pipelining_without_reading_stops_the_sender_not_the_pmd() {
+    const NODES: usize = 250;
+    const REQUESTS: usize = 4_000;
+    let mut pmd = pmd_process(&[]);
+    let mut owners: Vec<_> = (0..5)
+        .map(|_| OriginalClient::connect(pmd.port()))
+        .collect();
+    for n in 0..NODES {
+        owners[n % 5].register(&format!("node-{n:010}"), &format!("alias-{n:010}"), 1);
+    }
+    let mut a = OriginalClient::connect(pmd.port());
+    let bytes: Vec<u8> = (0..REQUESTS)
+        .flat_map(|_| frame(a.request_text("list", "{}")))
+        .collect();
+    let before = pmd.child().memory();
+    let writer = {
+        let mut socket = a.socket().try_clone().unwrap();
+        std::thread::spawn(move || std::io::Write::write_all(&mut socket, &bytes).unwrap())
+    };
+    // Others are served meanwhile. Each of these answers is a turn of the PMD, and a turn
+    // would be enough to answer thousands.
+    for _ in 0..200 {
+        assert_eq!(owners[0].ids().len(), NODES);
+    }
+    let after = pmd.child().memory();
+    // The answers are over 100 MB together.
+    assert!(
+        after < before + 16 * MIB,
+        "{before} bytes before, {after} after"
+    );
+    for n in 1..=REQUESTS {
+        let answer = a.frame().unwrap();
+        let start = format!(r#"{{"type":"response","requestId":"req_{n}","payload":{{"nodes":["#);
+        assert!(answer.starts_with(&start), "{n}: {}", &answer[..100]);
+        assert!(answer.len() > NODES * 100);
+    }
+    writer.join().unwrap();
+    let after = pmd.child().memory();
+    assert!(
+        after < before + 16 * MIB,
+        "{before} bytes before, {after} after"
+    );
+}
+
+/// The node id in the text of an event.
+fn id_in(text: &str) -> &str {
+    let (_, rest) = text.split_once(r#""nodeId":""#).expect("no node id");
+    rest.split('"').next().unwrap()
+}
+
+#[test]
+fn a_thousand_that_join_at_once_and_watch_see_all() {
+    const CLIENTS: usize = 1_000;
+    let pmd = Pmd::start(options()).unwrap();
+    let mut clients: Vec<_> = (0..CLIENTS)
+        .map(|_| OriginalClient::connect(pmd.port()))
+        .collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        let requests = [
+            client.request_text("hello", r#"{"v":1,"caps":["rev"]}"#),
+            client.request_text("register", &register_payload(&format!("n{n}"), "", 1)),
+            client.request_text("watch", "{}"),
+        ];
+        client.send_bytes(&requests.iter().flat_map(frame).collect::<Vec<u8>>());
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        client.response_text();
+        client.response_text();
+        let snapshot: serde_json::Value = serde_json::from_str(&client.response_text()).unwrap();
+        let snapshot = &snapshot["payload"];
+        let mut seen: BTreeSet<String> = snapshot["nodes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|node| node["nodeId"].as_str().unwrap().to_owned())
+            .collect();
+        let mut rev = snapshot["rev"].as_u64().unwrap();
+        assert_eq!(seen.len() as u64, rev);
+        while seen.len() < CLIENTS {
+            let text = client.frame().unwrap_or_else(|| panic!("{n} was cut off"));
+            rev += 1;
+            assert!(text.ends_with(&format!(r#","rev":{rev}}}}}"#)), "{text}");
+            assert!(seen.insert(id_in(&text).to_owned()), "twice: {text}");
+        }
+    }
+    // All leave at once; who is left sees each of them go, once.
+    let mut last = clients.pop().unwrap();
+    drop(clients);
+    let mut gone = BTreeSet::new();
+    while gone.len() < CLIENTS - 1 {
+        let text = last.event_text();
+        assert!(text.contains("peer:leave"), "{text}");
+        assert!(gone.insert(id_in(&text).to_owned()), "twice: {text}");
+    }
+    assert_eq!(last.ids().len(), 1);
+}
+
+#[test]
+fn a_client_that_does_not_read_delays_the_end_by_less_than_two_seconds() {
+    let mut pmd = Pmd::start(PmdOptions {
+        watcher_queue_bytes_max: 64 << 20,
+        ..options()
+    })
+    .unwrap();
+    let mut clients: Vec<_> = (0..300)
+        .map(|n| {
+            let mut client = narrow_client(pmd.port());
+            client.register(&format!("n{n}"), "", 1);
+            client
+        })
+        .collect();
+    for client in &mut clients {
+        client.send("watch", "{}");
+        for _ in 0..20 {
+            client.send("list", "{}");
+        }
+    }
+    let mut a = OriginalClient::connect(pmd.port());
+    assert_eq!(a.ids().len(), 300);
+    let started = std::time::Instant::now();
+    pmd.stop();
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+    assert!(!pmd.is_running());
+    a.expect_end();
+    assert!(pmd.nodes().is_err());
+    // Safe to call twice.
+    pmd.stop();
+}
