@@ -14,6 +14,8 @@ mod signals;
 use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use args::{Cli, Command};
 use output::{err_line, out_line};
@@ -65,12 +67,12 @@ fn start_logging(level: Option<&str>) {
     } else {
         filter
     };
-    match tracing_subscriber::EnvFilter::try_new(&filter) {
+    match filter.parse::<Targets>() {
         Ok(filter) => {
+            let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
             // A host program may have a subscriber of its own, which then stays.
-            let _ = tracing_subscriber::fmt()
-                .with_env_filter(filter)
-                .with_writer(std::io::stderr)
+            let _ = tracing_subscriber::registry()
+                .with(layer.with_filter(filter))
                 .try_init();
         }
         Err(error) => err_line(&format!(
