@@ -143,7 +143,13 @@ impl World {
         }
     }
 
+    /// The PMD goes on, or a new one has started, which knows nothing of who is frozen.
     pub fn pmd_is_back(&mut self) {
+        for pid in 0..self.procs.len() {
+            if self.env.meta[pid].frozen {
+                self.env.excuse(pid, 20 * SECOND + AFTERMATH_US);
+            }
+        }
         if let Some(since_us) = self.env.pmd_away_since_us.take() {
             self.env.extend_excuses(since_us, AFTERMATH_US);
         }

@@ -409,8 +409,9 @@ impl Env {
                 [gone(&ends[side]), gone(&ends[1 - side])]
             };
             let held = std::mem::take(&mut self.net.conns[conn][side].held);
+            // At once: what is on its way now was sent later.
             for segment in held {
-                self.schedule(conn, side, segment);
+                self.arrive(conn, side, segment);
             }
             if there && !here {
                 // The next keep-alive probe finds nobody.

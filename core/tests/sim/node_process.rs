@@ -531,6 +531,11 @@ impl NodeProcess {
 
     fn settle(&mut self, env: &mut Env) {
         self.carry_out(env);
+        let lost = self.state.send_counts().lost;
+        if self.failed_sends != lost {
+            let failed = self.failed_sends;
+            env.fail(|| format!("M2: {failed} messages reported as failed, {lost} counted as lost"));
+        }
         env.arm(self.pid, self.state.next_deadline_ms());
         let registered = self.state.is_registered();
         env.meta[self.pid].registered_over = self.pmd_conn.filter(|_| registered);
@@ -595,10 +600,6 @@ impl NodeProcess {
                 self.failed_sends += messages;
                 if let Some(slot) = checks::slot_of(to.as_str()) {
                     env.ledger.lost_by_sender((self.pid, slot), *messages);
-                }
-                if self.failed_sends != self.state.send_counts().lost {
-                    let lost = self.state.send_counts().lost;
-                    env.fail(|| format!("M2: {} reported as failed, {lost} counted as lost", self.failed_sends));
                 }
             }
             NodeEvent::RegistrationRefused(error) => checks::refused(env, self, error),

@@ -289,6 +289,7 @@ impl PmdProcess {
             conn.out = Vec::new();
             let conn = conn.conn;
             checks::cut_off(env, conn);
+            env.shutdown_write(conn, 1);
             self.linger(env, id, 0);
             return;
         }
