@@ -5,5 +5,6 @@ mod auto_start;
 mod command_line;
 mod detection;
 mod fork;
+mod half_open;
 mod nodes;
 mod registry_loss;
