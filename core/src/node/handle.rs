@@ -137,7 +137,7 @@ impl Node {
         // Given back by its drop, also when the start fails.
         let lock_file = options.exclusive.then(LockFile::acquire).transpose()?;
         let runtime = runtime::Handle::current()?;
-        let listeners = net::listen(&options.listen_host, options.listen_port, options.insecure)?;
+        let (listeners, advertised_host) = addresses(&runtime, &options).await?;
         let port = listeners
             .first()
             .and_then(|listener| listener.local_addr().ok())
@@ -155,7 +155,7 @@ impl Node {
         let register = Register {
             node_id: node_id.clone(),
             alias: alias.clone(),
-            host: Host::new(advertised_host(&options)?)?,
+            host: Host::new(advertised_host)?,
             port,
             caps: Some(format!("[\"{LINK}\"]").into()),
             meta: options.meta.as_deref().map(checked_meta).transpose()?,
@@ -509,6 +509,27 @@ impl Drop for Inner {
         self.shared.close_queues();
         self.callback_events.close();
     }
+}
+
+/// Binds the listeners and finds out what peers are told to dial.
+async fn addresses(
+    runtime: &runtime::Handle,
+    options: &NodeOptions,
+) -> Result<(Vec<std::net::TcpListener>, String)> {
+    let find = |options: &NodeOptions| {
+        let listeners = net::listen(&options.listen_host, options.listen_port, options.insecure)?;
+        Ok((listeners, advertised_host(options)?))
+    };
+    if net::is_loopback(&options.listen_host) && net::is_loopback(&options.pmd_host) {
+        return find(options);
+    }
+    // Host names may need the resolver, which must not block the caller's event loop.
+    let options = options.clone();
+    let found = runtime.spawn_blocking(move || find(&options)).await;
+    found.unwrap_or_else(|error| {
+        let text = format!("looking up the hosts failed: {error}");
+        Err(Error::new(ErrorKind::Internal, text))
+    })
 }
 
 /// What peers are told to dial.

@@ -31,7 +31,15 @@ pub(super) struct Sink {
     /// When the caller's thread wrote last, in microseconds of the node's clock.
     wrote_at_us: AtomicU64,
     // Protects a chunk that the socket did not take completely; held to put or take it.
-    rest: Mutex<Option<(Vec<u8>, usize)>>,
+    rest: Mutex<Rest>,
+}
+
+/// What a caller's thread leaves to the writer task.
+enum Rest {
+    Nothing,
+    Chunk(Vec<u8>, usize),
+    /// The writer task has ended and takes nothing any more.
+    Ended,
 }
 
 impl Sink {
@@ -70,27 +78,34 @@ pub(super) async fn connect(
         flush: Notify::new(),
         closed: Notify::new(),
         wrote_at_us: AtomicU64::new(0),
-        rest: Mutex::new(None),
+        rest: Mutex::new(Rest::Nothing),
     });
     shared.add_sink(id, sink.clone());
-    let error = tokio::select! {
+    let end = tokio::select! {
         // A peer may write back on this connection; that is read like any other.
-        end = inbound::serve(&shared, &sink.stream) => end,
-        () = write(&shared, id, &sink) => return,
-        () = sink.closed.notified() => return,
+        end = inbound::serve(&shared, &sink.stream) => Some(end),
+        () = write(&shared, id, &sink) => None,
+        () = sink.closed.notified() => None,
     };
-    shared.step(|locked, now| {
-        locked.state.peer_disconnected(now, id, connection, error);
-    });
+    // Every chunk is given back, or the link could never have another.
+    let rest = std::mem::replace(&mut *sink.rest.lock(), Rest::Ended);
+    if let Rest::Chunk(bytes, written) = rest {
+        done(&shared, id, bytes, written, None);
+    }
+    if let Some(error) = end {
+        shared.step(|locked, now| {
+            locked.state.peer_disconnected(now, id, connection, error);
+        });
+    }
 }
 
 /// Writes a link's chunks until the link is gone.
 async fn write(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
     loop {
-        let rest = sink.rest.lock().take();
+        let rest = std::mem::replace(&mut *sink.rest.lock(), Rest::Nothing);
         let chunk = match rest {
-            Some(rest) => Some(rest),
-            None => shared
+            Rest::Chunk(bytes, written) => Some((bytes, written)),
+            Rest::Nothing | Rest::Ended => shared
                 .step(|locked, now| locked.state.take_chunk(now, id))
                 .map(|(_, bytes)| (bytes, 0)),
         };
@@ -188,7 +203,14 @@ pub(super) fn write_now(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
     if written == bytes.len() {
         done(shared, id, bytes, written, None);
     } else {
-        *sink.rest.lock() = Some((bytes, written));
-        sink.flush.notify_one();
+        let mut rest = sink.rest.lock();
+        if let Rest::Ended = *rest {
+            drop(rest);
+            done(shared, id, bytes, written, None);
+        } else {
+            *rest = Rest::Chunk(bytes, written);
+            drop(rest);
+            sink.flush.notify_one();
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -77,7 +77,7 @@ pub(super) async fn connect(shared: Arc<Shared>, connection: u64) {
     }
 }
 
-async fn converse(shared: &Arc<Shared>, connection: u64, mut stream: TcpStream) {
+async fn converse(shared: &Arc<Shared>, connection: u64, stream: TcpStream) {
     #[cfg(unix)]
     let _fork = close_in_child(&stream);
     let current = shared.step(|locked, now| {
@@ -90,45 +90,94 @@ async fn converse(shared: &Arc<Shared>, connection: u64, mut stream: TcpStream) 
     if !current {
         return;
     }
-    let mut reader = FrameReader::new(limits::PMD_ANSWER_BYTES_MAX);
-    let error = loop {
-        let bytes = shared.step(|locked, _| {
-            if locked.pmd_connection == connection {
-                locked.state.take_pmd_bytes()
-            } else {
-                Vec::new()
-            }
-        });
-        if !bytes.is_empty()
-            && let Err(error) = stream.write_all(&bytes).await
-        {
-            break Error::io("write to the PMD", &error);
-        }
-        tokio::select! {
-            () = shared.pmd_flush.notified() => {}
-            ready = stream.readable() => {
-                match ready.and_then(|()| stream.try_read_buf(reader.buf())) {
-                    Ok(0) => break Error::new(
-                        ErrorKind::ConnectionFailed,
-                        "the PMD closed the connection",
-                    ),
-                    Ok(read) => {
-                        reader.note_read(read);
-                        if let Err(error) = frames(shared, connection, &mut reader) {
-                            break error;
-                        }
-                    }
-                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    Err(error) => break Error::io("read from the PMD", &error),
-                }
-            }
-        }
+    let mut conversation = Conversation {
+        shared,
+        connection,
+        stream,
+        reader: FrameReader::new(limits::PMD_ANSWER_BYTES_MAX),
+        out: Vec::new(),
+        written: 0,
     };
+    let Err(error) = conversation.run().await;
     shared.step(|locked, now| {
         if locked.pmd_connection == connection {
             locked.state.pmd_closed(now, error);
         }
     });
+}
+
+/// Reads and writes at the same time: a PMD stops reading requests while its answers are not
+/// read, so waiting for a write alone could be for ever.
+struct Conversation<'a> {
+    shared: &'a Arc<Shared>,
+    connection: u64,
+    stream: TcpStream,
+    reader: FrameReader,
+    out: Vec<u8>,
+    written: usize,
+}
+
+impl Conversation<'_> {
+    async fn run(&mut self) -> Result<std::convert::Infallible> {
+        loop {
+            if self.written == self.out.len() {
+                self.out = self.next_bytes();
+                self.written = 0;
+            }
+            let writing = !self.out.is_empty();
+            let interest = if writing {
+                Interest::READABLE | Interest::WRITABLE
+            } else {
+                Interest::READABLE
+            };
+            tokio::select! {
+                () = self.shared.pmd_flush.notified(), if !writing => {}
+                ready = self.stream.ready(interest) => {
+                    let ready = ready.map_err(|error| Error::io("wait for the PMD", &error))?;
+                    if ready.is_writable() && writing {
+                        self.write()?;
+                    }
+                    if ready.is_readable() || ready.is_read_closed() {
+                        self.read()?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn next_bytes(&self) -> Vec<u8> {
+        self.shared.step(|locked, _| {
+            if locked.pmd_connection == self.connection {
+                locked.state.take_pmd_bytes()
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
+    fn write(&mut self) -> Result<()> {
+        match self.stream.try_write(&self.out[self.written..]) {
+            Ok(count) => self.written += count,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(Error::io("write to the PMD", &error)),
+        }
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<()> {
+        match self.stream.try_read_buf(self.reader.buf()) {
+            Ok(0) => Err(Error::new(
+                ErrorKind::ConnectionFailed,
+                "the PMD closed the connection",
+            )),
+            Ok(read) => {
+                self.reader.note_read(read);
+                frames(self.shared, self.connection, &mut self.reader)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(Error::io("read from the PMD", &error)),
+        }
+    }
 }
 
 /// Hands every complete frame to the state machine, in one step.

@@ -175,3 +175,33 @@ fn a_timeout_of_a_send_is_told_apart() {
     let error = (0..100_000).find_map(|_| a.send_blocking("b", &text, short).err());
     assert_eq!(error.unwrap().kind(), ErrorKind::Timeout);
 }
+
+#[test]
+fn many_large_answers_at_once_do_not_lock_up() {
+    const CONNECTIONS: usize = 16;
+    let pmd = pmd();
+    let mut clients = Vec::new();
+    for connection in 0..CONNECTIONS {
+        let mut client = distflow_tests::OriginalClient::connect(pmd.port());
+        for n in 0..64 {
+            let alias = format!("{}-{connection}-{n}", "x".repeat(200));
+            client.register(&format!("id-{connection}-{n}"), &alias, 1);
+        }
+        clients.push(client);
+    }
+    // Each answer is some 300 KiB: far more than the sockets hold, so requests and answers are
+    // under way at the same time.
+    let a = node(&pmd, "a");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let asked = (0..500).map(|_| {
+            let a = a.clone();
+            tokio::spawn(async move { a.discover(None).await.map(|nodes| nodes.len()) })
+        });
+        for answer in asked.collect::<Vec<_>>() {
+            assert_eq!(answer.await.unwrap().unwrap(), CONNECTIONS * 64);
+        }
+    });
+}

@@ -1,4 +1,9 @@
 //! Nodes of one process against each other, and against hand-written originals.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod events;
 mod flow;

@@ -1,4 +1,9 @@
 //! Real processes: starting, killing, freezing and forking them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod aliases;
 mod auto_start;
