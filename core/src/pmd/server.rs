@@ -59,6 +59,8 @@ pub struct Server {
     partials: BinaryHeap<Reverse<(u64, ConnId)>>,
     lingering: VecDeque<(u64, ConnId)>,
     accept_again_ms: Option<u64>,
+    /// The last attempt to accept failed, and that was reported.
+    accept_failing: bool,
     scratch: Box<[u8]>,
     stopping: Option<Option<StopReason>>,
     frozen_now: Option<Now>,
@@ -113,6 +115,7 @@ impl Server {
             partials: BinaryHeap::new(),
             lingering: VecDeque::new(),
             accept_again_ms: None,
+            accept_failing: false,
             scratch: vec![0; limits::PMD_READ_BYTES].into(),
             stopping: None,
             frozen_now: None,
@@ -218,7 +221,10 @@ impl Server {
                 return;
             };
             match accepting.accept() {
-                Ok((stream, peer)) => self.accepted(stream, peer),
+                Ok((stream, peer)) => {
+                    self.accept_failing = false;
+                    self.accepted(stream, peer);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error)
                     if matches!(
@@ -228,7 +234,7 @@ impl Server {
                 Err(error) => {
                     // Out of file descriptors or memory: those in the backlog wait, those who
                     // are connected are served, and nothing spins.
-                    if self.accept_again_ms.is_none() {
+                    if !std::mem::replace(&mut self.accept_failing, true) {
                         notice(ServerNotice::Connection(&format!(
                             "cannot accept a connection: {error}"
                         )));
@@ -317,6 +323,12 @@ impl Server {
 
     /// The peer ended its side. Its nodes leave at once, but it may still read its answers.
     fn ended(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
+        // Requests that were held back come first; if they are again, flushing looks again.
+        self.received(id, &[], notice);
+        let held = |conn: &Conn| conn.state == ConnState::Open && !conn.paused && conn.is_held();
+        if self.conn(id).is_some_and(|conn| held(conn)) {
+            return;
+        }
         self.flush(id, notice);
         let until = self.now().mono_ms + limits::LINGER_MS;
         match self.conn(id) {
