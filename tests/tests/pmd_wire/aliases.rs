@@ -206,6 +206,8 @@ fn of_several_successors_the_first_gets_the_alias() {
     holder.register("old", "svc", 1);
     let mut gives_up = OriginalClient::connect(pmd.port());
     gives_up.send("register", &register_payload("gives up", "svc", 2));
+    // It waits, and ends while it does.
+    OriginalClient::connect(pmd.port()).ids();
     drop(gives_up);
     // Its end has been handled when a later connection is answered.
     OriginalClient::connect(pmd.port()).ids();

@@ -217,11 +217,13 @@ fn defect_9_input_is_validated_and_a_refusal_changes_nothing() {
 
 #[test]
 fn defect_10_a_watcher_that_never_reads_is_cut_off() {
-    let pmd = Pmd::start(PmdOptions {
+    let mut options = PmdOptions {
         watcher_queue_bytes_max: 4 << 10,
         ..options()
-    })
-    .unwrap();
+    };
+    // The kernel would give it up as well, after this time.
+    options.detection.user_timeout = Duration::from_secs(3_600);
+    let pmd = Pmd::start(options).unwrap();
     let mut watcher = OriginalClient::connect(pmd.port());
     watcher.register("watcher", "", 1);
     watcher.watch();

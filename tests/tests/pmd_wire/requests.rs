@@ -131,7 +131,8 @@ fn last_heartbeat_is_the_time_of_registration() {
     let before = now();
     a.register("a", "", 4001);
     let time = a.resolve("a").unwrap()["lastHeartbeat"].as_u64().unwrap();
-    assert!((before..=now()).contains(&time), "{time}");
+    // The PMD sets its clock right once a second.
+    assert!((before - 1_000..=now() + 1_000).contains(&time), "{time}");
 }
 
 #[test]
