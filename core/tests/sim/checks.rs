@@ -49,9 +49,11 @@ pub fn mailbox(env: &mut Env, node: &NodeProcess) {
     }
 }
 
-pub fn lost_by_receiver(env: &mut Env, node: &NodeProcess, from: &str, lost: u64) {
+/// A link was opened towards a node, which learned how many messages it missed.
+pub fn opened(env: &mut Env, node: &NodeProcess, from: &str, next: u64, lost: u64) {
     let sender = slot_of(from).and_then(|slot| env.current[slot]);
     if let (Some(sender), Some(slot)) = (sender, slot_of(&node.id)) {
+        env.ledger.opened((sender, slot), node.pid, next);
         env.ledger.lost_by_receiver((sender, slot), lost);
     }
 }
@@ -67,14 +69,16 @@ pub fn pmd_dropped(env: &mut Env, node: &NodeProcess) {
 
 /// R5: the successor of a killed process gets its names, however early it asks.
 pub fn refused(env: &mut Env, node: &NodeProcess, error: &Error) {
-    let in_use = matches!(
-        error.kind(),
-        ErrorKind::AliasInUse | ErrorKind::NodeIdInUse
-    );
+    let in_use = matches!(error.kind(), ErrorKind::AliasInUse | ErrorKind::NodeIdInUse);
     let since = env.now_us.saturating_sub(8 * SECOND);
     let quiet = env.is_quiet(env.meta[node.pid].site, since) && env.is_quiet(0, since);
     if in_use && quiet && env.haunted_until_us[node.setup.slot] < env.now_us {
-        env.fail(|| format!("R5: process {} ({}) was refused: {error}", node.pid, node.id));
+        env.fail(|| {
+            format!(
+                "R5: process {} ({}) was refused: {error}",
+                node.pid, node.id
+            )
+        });
     }
 }
 
@@ -110,8 +114,8 @@ fn unexpected_leave(env: &Env, id: &str, port: u16) -> Option<Pid> {
     let settled = meta
         .started_us
         .is_some_and(|at| at + 1_500 * MS < env.now_us);
-    let expected =
-        !meta.alive || meta.stopping || meta.port != port || !settled || env.is_excused(pid);
+    let other = env.ids[pid] != id || meta.port != port;
+    let expected = !meta.alive || meta.stopping || other || !settled || env.is_excused(pid);
     (!expected).then_some(pid)
 }
 
@@ -151,10 +155,10 @@ fn reconnected(env: &mut Env, id: &str, port: u16) {
         return;
     };
     let meta = &env.meta[pid];
-    let holds = meta.registered_over.is_some_and(|conn| {
-        env.net.is_whole(conn) && env.meta[env.net.pid(conn, 1)].alive
-    });
-    if meta.alive && !meta.stopping && meta.port == port && holds {
+    let holds = meta
+        .registered_over
+        .is_some_and(|conn| env.net.is_whole(conn) && env.meta[env.net.pid(conn, 1)].alive);
+    if meta.alive && !meta.stopping && env.ids[pid] == id && meta.port == port && holds {
         env.fail(|| format!("R6: the registry lost {id}, which is registered over process {pid}'s new connection"));
     }
 }

@@ -62,7 +62,8 @@ impl World {
         let Some((slot, pid)) = self.victim() else {
             return;
         };
-        self.env.log(|| format!("kill process {pid}, power {power}"));
+        self.env
+            .log(|| format!("kill process {pid}, power {power}"));
         let settled = self.is_settled(pid);
         self.bury(slot, pid);
         if power {

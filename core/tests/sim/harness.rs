@@ -1,6 +1,7 @@
 //! Runs of seeds: one, or many on every core.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::world::World;
@@ -38,25 +39,53 @@ pub fn run(seed: u64, verbose: bool) -> Report {
     }
 }
 
-/// Runs seeds from `first` on, on all cores; returns the reports in order of seed.
-pub fn run_many(first: u64, count: u64) -> Vec<Report> {
-    let next = AtomicU64::new(first);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+/// Runs seeds on all cores until `enough` says so or they are used up; in order of seed.
+fn sweep(
+    seeds: std::ops::Range<u64>,
+    plant: &'static str,
+    enough: impl Fn(&Report) -> bool + Sync,
+) -> Vec<Report> {
+    let next = AtomicU64::new(seeds.start);
+    let reports = Mutex::new(Vec::new());
     let worker = || {
-        let mut reports = Vec::new();
+        plant_bug(plant);
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= first + count {
-                return reports;
+            if seed >= seeds.end {
+                return;
             }
-            reports.push(run(seed, false));
+            let report = run(seed, false);
+            if enough(&report) {
+                next.store(seeds.end, Ordering::Relaxed);
+            }
+            reports.lock().unwrap().push(report);
         }
     };
-    let mut reports: Vec<Report> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let all = workers.into_iter().flat_map(|worker| worker.join().unwrap());
-        all.collect()
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(worker);
+        }
     });
-    reports.sort_by_key(|report| report.seed);
+    let mut reports = reports.into_inner().unwrap();
+    reports.sort_by_key(|report: &Report| report.seed);
     reports
+}
+
+/// Runs seeds from `first` on, with a planted bug or, if that is empty, without.
+pub fn run_many(first: u64, count: u64, plant: &'static str) -> Vec<Report> {
+    sweep(first..first + count, plant, |_| false)
+}
+
+/// The first run that finds a planted bug.
+#[cfg(feature = "plants")]
+pub fn first_failure(plant: &'static str, count: u64) -> Option<Report> {
+    let reports = sweep(0..count, plant, |report| report.failure.is_some());
+    reports.into_iter().find(|report| report.failure.is_some())
+}
+
+/// The switch is one of the thread, so every worker sets it.
+fn plant_bug(_name: &'static str) {
+    #[cfg(feature = "plants")]
+    distflow_core::plant::set(_name);
 }

@@ -1,6 +1,6 @@
 //! What was sent and what became of it: at most once, unaltered, in order, and counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use distflow_core::node_state::CallId;
 use distflow_core::wire::peer::Payload;
@@ -36,11 +36,15 @@ pub struct Fate {
     pub dropped: u64,
     pub lost_by_sender: u64,
     pub lost_by_receiver: u64,
+    /// Messages before the first opening that the receiver ever read. It can't tell them from
+    /// what an earlier process of its name got, so nobody counts them.
+    pub unheard: u64,
 }
 
 impl Fate {
     fn accounted(&self) -> u64 {
-        self.delivered + self.dropped + self.lost_by_sender + self.lost_by_receiver
+        let lost = self.lost_by_sender + self.lost_by_receiver + self.unheard;
+        self.delivered + self.dropped + lost
     }
 
     /// What is wrong with the sum, when everything is at rest and nobody crashed.
@@ -72,7 +76,8 @@ pub struct Ledger {
     /// Latest call among the messages delivered, by sender and receiver.
     last_called: BTreeMap<(Pid, Pid), u64>,
     pub fates: BTreeMap<Pair, Fate>,
-    pub delivered: u64,
+    /// Whom each process has heard of.
+    heard: BTreeSet<(Pid, Pid)>,
 }
 
 impl Ledger {
@@ -119,7 +124,10 @@ impl Ledger {
     pub fn queued(&mut self, message: usize) {
         let sent = &mut self.sent[message];
         if !std::mem::replace(&mut sent.counted, true) {
-            self.fates.entry((sent.from, sent.slot)).or_default().accepted += 1;
+            self.fates
+                .entry((sent.from, sent.slot))
+                .or_default()
+                .accepted += 1;
         }
     }
 
@@ -184,6 +192,13 @@ impl Ledger {
         self.fates.entry(pair).or_default().lost_by_receiver += messages;
     }
 
+    /// A receiver read the opening of a pair's link, which says what came before.
+    pub fn opened(&mut self, pair: Pair, by: Pid, next: u64) {
+        if self.heard.insert((by, pair.0)) {
+            self.fates.entry(pair).or_default().unheard += next;
+        }
+    }
+
     /// An application got a message: everything that M1 and M3 say about it. Towards a node
     /// that does not understand the opening of a link, order ends with a connection.
     pub fn deliver(
@@ -230,7 +245,6 @@ impl Ledger {
         }
         *last_called = (*last_called).max(called);
         self.fates.entry(pair).or_default().delivered += 1;
-        self.delivered += 1;
         Ok(())
     }
 }

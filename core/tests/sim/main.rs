@@ -32,7 +32,7 @@ fn promises_hold_under_faults() {
         Some(seed) => vec![harness::run(seed, true)],
         None => {
             let count = number("SEEDS").unwrap_or(SEEDS_DEFAULT);
-            harness::run_many(number("FIRST").unwrap_or(0), count)
+            harness::run_many(number("FIRST").unwrap_or(0), count, "")
         }
     };
     let sum = |of: fn(&harness::Report) -> u64| reports.iter().map(of).sum::<u64>();

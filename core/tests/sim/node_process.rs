@@ -480,8 +480,8 @@ impl NodeProcess {
         let before = self.inbound.lost();
         let verdict = self.inbound.open(conn as u64, from, to, stream);
         let lost = self.inbound.lost() - before;
-        if lost > 0 {
-            checks::lost_by_receiver(env, self, from.as_str(), lost);
+        if verdict == Verdict::Accept {
+            checks::opened(env, self, from.as_str(), stream.2, lost);
         }
         verdict == Verdict::Accept
     }
@@ -503,13 +503,17 @@ impl NodeProcess {
             Pushed::Queued => 0,
             Pushed::Dropped => {
                 let payload = self.mirror.pop_back();
-                payload.iter().for_each(|payload| env.ledger.dropped(payload));
+                payload
+                    .iter()
+                    .for_each(|payload| env.ledger.dropped(payload));
                 1
             }
             Pushed::Displaced(count) => {
                 for _ in 0..count {
                     let payload = self.mirror.pop_front();
-                    payload.iter().for_each(|payload| env.ledger.dropped(payload));
+                    payload
+                        .iter()
+                        .for_each(|payload| env.ledger.dropped(payload));
                 }
                 count
             }
@@ -534,7 +538,9 @@ impl NodeProcess {
         let lost = self.state.send_counts().lost;
         if self.failed_sends != lost {
             let failed = self.failed_sends;
-            env.fail(|| format!("M2: {failed} messages reported as failed, {lost} counted as lost"));
+            env.fail(|| {
+                format!("M2: {failed} messages reported as failed, {lost} counted as lost")
+            });
         }
         env.arm(self.pid, self.state.next_deadline_ms());
         let registered = self.state.is_registered();

@@ -68,7 +68,9 @@ impl World {
             .flatten()
             .any(|&other| other != pid && self.env.ids[other] == id);
         let Some(pmd) = self.live_pmd() else { return };
-        if successor || !self.env.is_quiet(0, since_us.saturating_sub(2_000 * MS)) {
+        // A good-bye does not get through a cut.
+        let cut = promise == "R1" && !self.env.is_quiet(self.env.meta[pid].site, since_us);
+        if cut || successor || !self.env.is_quiet(0, since_us.saturating_sub(2_000 * MS)) {
             return;
         }
         let mut problem = None;
@@ -80,7 +82,10 @@ impl World {
             let there = meta.started_us.is_some_and(|at| at < since_us);
             if there && self.env.is_quiet(meta.site, since_us) && watcher.pid != pid {
                 let peers = watcher.state.peers();
-                if peers.iter().any(|peer| peer.node_id == id && peer.port == port) {
+                if peers
+                    .iter()
+                    .any(|peer| peer.node_id == id && peer.port == port)
+                {
                     let watcher = watcher.pid;
                     problem = Some(format!("{promise}: process {watcher} still knows {id}"));
                 }
@@ -109,7 +114,9 @@ impl World {
         let missing = self.live_nodes().find(|node| {
             let meta = &self.env.meta[node.pid];
             let there = meta.started_us.is_some_and(|at| at < since_us);
-            let quiet = self.env.is_quiet(meta.site, since_us.saturating_sub(8_000 * MS));
+            let quiet = self
+                .env
+                .is_quiet(meta.site, since_us.saturating_sub(8_000 * MS));
             there && quiet && !meta.stopping && !self.is_registered(node)
         });
         if let Some(pid) = missing.map(|node| node.pid) {
@@ -172,7 +179,9 @@ impl World {
         let told: BTreeMap<String, Facts> = node.view.values().map(|peer| facts(peer)).collect();
         let names = |facts: &BTreeMap<String, Facts>| {
             let names = facts.iter();
-            let names: Vec<_> = names.map(|(id, (_, _, port, _))| (id.clone(), *port)).collect();
+            let names: Vec<_> = names
+                .map(|(id, (_, _, port, _))| (id.clone(), *port))
+                .collect();
             names
         };
         if have != want {
@@ -197,7 +206,9 @@ impl World {
         let mut nodes = self.live_nodes();
         if let Some(node) = nodes.find(|node| !node.mailbox.is_empty()) {
             let (pid, waiting) = (node.pid, node.mailbox.len());
-            return Some(format!("{waiting} messages stay in the mailbox of process {pid}"));
+            return Some(format!(
+                "{waiting} messages stay in the mailbox of process {pid}"
+            ));
         }
         for (&(sender, slot), fate) in &self.env.ledger.fates {
             let sender_slot = self.env.meta[sender].slot?;

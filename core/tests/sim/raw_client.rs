@@ -160,7 +160,10 @@ impl RawClient {
             return;
         };
         let meta = &env.meta[pid];
-        let Some(conn) = meta.registered_over.filter(|_| meta.alive && !meta.stopping) else {
+        let Some(conn) = meta
+            .registered_over
+            .filter(|_| meta.alive && !meta.stopping)
+        else {
             return;
         };
         let whole = env.net.is_whole(conn);

@@ -54,7 +54,8 @@ impl World {
         env.log(|| format!("seed {seed}: {plan:#?}"));
         env.net.params = Some(plan.net.clone());
         for &(at_us, kind) in &plan.faults {
-            env.queue.push(at_us, Event::Fault(crate::faults::Fault(kind)));
+            env.queue
+                .push(at_us, Event::Fault(crate::faults::Fault(kind)));
         }
         Self {
             env,
