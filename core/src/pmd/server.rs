@@ -430,9 +430,11 @@ impl Server {
         let _ = frame::append(&mut answer, usize::MAX, append);
         self.enqueue(id, &answer);
         self.linger(id);
+        self.carry_out(notice);
     }
 
-    /// Nothing more is read as requests; what is queued is still sent.
+    /// Nothing more is read as requests; what is queued is still sent. To the registry the
+    /// connection is closed, so that its nodes' names are not held by it.
     fn linger(&mut self, id: ConnId) {
         let until = self.now().mono_ms + limits::LINGER_MS;
         if let Some(conn) = self.conn(id) {
@@ -440,6 +442,8 @@ impl Server {
             conn.pending = Vec::new();
             self.lingering.push_back((until, id));
             self.again.push_back(id);
+            self.registry
+                .step(self.now(), Input::Closed(id), &mut self.outputs);
         }
     }
 
