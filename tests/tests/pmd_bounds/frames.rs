@@ -42,6 +42,29 @@ fn an_over_long_frame_is_answered_closed_and_never_stored() {
 }
 
 #[test]
+fn who_is_turned_away_holds_no_name_any_more() {
+    let pmd = Pmd::start(PmdOptions {
+        probe_ms: 0,
+        ..options()
+    })
+    .unwrap();
+    let mut watcher = OriginalClient::connect(pmd.port());
+    watcher.watch();
+    let mut a = OriginalClient::connect(pmd.port());
+    a.register("a", "svc", 1);
+    a.send_bytes(&u32::MAX.to_be_bytes());
+    assert!(a.frame().unwrap().contains("Frame too large"));
+    // It is told, and does not close its side yet.
+    let mut b = OriginalClient::connect(pmd.port());
+    b.register("b", "svc", 2);
+    assert_eq!(
+        watcher.changes(),
+        ["peer:join a", "peer:leave a", "peer:join b"]
+    );
+    a.expect_end();
+}
+
+#[test]
 fn memory_grows_with_what_is_received_not_with_what_is_announced() {
     const CLIENTS: usize = 300;
     let mut pmd = pmd_process(&[]);
