@@ -215,7 +215,10 @@ fn of_several_successors_the_first_gets_the_alias() {
         .map(|_| OriginalClient::connect(pmd.port()))
         .collect();
     for (n, successor) in successors.iter_mut().enumerate() {
+        // One after the other: connected and known, then waiting.
+        successor.ids();
         successor.send("register", &register_payload(&format!("new {n}"), "svc", 2));
+        holder.ids();
     }
     drop(holder);
     let answers = successors.iter_mut().map(OriginalClient::response_text);
