@@ -34,6 +34,7 @@ pub mod names;
 pub mod net;
 pub mod node;
 pub mod node_state;
+mod park;
 #[doc(hidden)]
 pub mod plant;
 pub mod pmd;

@@ -132,8 +132,10 @@ pub const SHUTDOWN_MS: u64 = 1_500;
 
 /// Bytes of untrusted text in a log line.
 pub const LOG_TEXT_BYTES_MAX: usize = 128;
-/// Threads of the library's own runtime.
-pub const RUNTIME_THREADS: usize = 2;
+/// How long the library's own network thread stays away after a thread that waited in a call
+/// of ours was served. A longer time saves wake-ups in request and answer; as long as this, a
+/// message that nobody waits for may lie unread.
+pub const DRIVER_RETURN_US: u64 = 300;
 /// Connections whose refusal is still being read, after an over-long frame.
 pub const LINGER_MS: u64 = 1_000;
 /// What one connection may bring before the PMD looks at the others again.

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["node"],
     &["pmd"],
     &["net", "dispatch", "runtime", "lockfile"],
-    &["fork"],
+    &["fork", "park"],
     &["registry", "node_state", "mailbox"],
     &["wire"],
     &["names"],

@@ -11,11 +11,11 @@ use crate::cli::args::{NodeCommand, Place};
 use crate::cli::output::{err_line, out_line};
 use crate::cli::pmd::node_json;
 use crate::cli::signals;
-use crate::dispatch::block_on;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net;
 use crate::node::{Message, Node, NodeOptions};
 use crate::node_state::NodeEvent;
+use crate::park::block_on;
 use crate::pmd::{Launcher, PmdClient};
 use crate::wire::peer::Payload;
 

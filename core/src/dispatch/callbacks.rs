@@ -6,7 +6,8 @@ use std::task::Poll;
 
 use parking_lot::Mutex;
 
-use super::inbox::{Inbox, block_on};
+use super::inbox::Inbox;
+use crate::park::block_on;
 
 /// User code that takes an item. It runs on the callback thread, one call at a time and in
 /// order, under no lock; it may call anything except what waits for itself.

@@ -6,4 +6,4 @@ mod callbacks;
 mod inbox;
 
 pub use callbacks::{Callbacks, Handler};
-pub use inbox::{Inbox, RecvError, Wakeups, block_on, block_on_timeout};
+pub use inbox::{Inbox, RecvError, Wakeups};

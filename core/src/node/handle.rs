@@ -1,14 +1,16 @@
 //! The handle of a node.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::dispatch::{Callbacks, Handler, Inbox, RecvError, block_on, block_on_timeout};
+use crate::dispatch::{Callbacks, Handler, Inbox, RecvError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lockfile::LockFile;
 use crate::mailbox::{MailboxConfig, Overflow};
@@ -18,6 +20,7 @@ use crate::node::options::{NodeBuilder, NodeOptions};
 use crate::node::registry;
 use crate::node::shared::{Shared, outcome};
 use crate::node_state::{Config, NodeEvent, NodeState, Outcome};
+use crate::park::block_on;
 use crate::runtime;
 use crate::time::Clock;
 use crate::wire::peer::{LINK, Payload};
@@ -271,7 +274,8 @@ impl Node {
         payload: &Payload,
         timeout: Option<Duration>,
     ) -> Result<()> {
-        block_on_timeout(self.send_payload(target, payload), timeout).unwrap_or_else(|| {
+        let sending = self.send_payload(target, payload);
+        self.wait(sending, timeout).unwrap_or_else(|| {
             Err(Error::new(
                 ErrorKind::Timeout,
                 "the send did not end in time",
@@ -312,9 +316,11 @@ impl Node {
     /// Errors: `timeout`, and `closed` when the node has ended.
     pub fn recv_timeout(&self, timeout: Option<Duration>) -> Result<Message> {
         self.inner.shared.check_fork()?;
-        let message = self.inner.shared.inbox.recv_timeout(timeout);
-        self.count(u64::from(message.is_ok()));
-        message.map_err(recv_error)
+        match self.wait(self.recv(), timeout) {
+            Some(Some(message)) => Ok(message),
+            Some(None) => Err(recv_error(RecvError::Closed)),
+            None => Err(recv_error(RecvError::Timeout)),
+        }
     }
 
     /// Blocks like [`Node::recv_timeout`] and moves up to `max` messages at once.
@@ -325,10 +331,22 @@ impl Node {
         timeout: Option<Duration>,
     ) -> Result<usize> {
         self.inner.shared.check_fork()?;
-        let inbox = &self.inner.shared.inbox;
-        let count = inbox.recv_many_timeout(messages, max, timeout);
-        self.count(count.map_or(0, |count| count as u64));
-        count.map_err(recv_error)
+        match self.wait(self.recv_many(messages, max), timeout) {
+            Some(0) if max > 0 => Err(recv_error(RecvError::Closed)),
+            Some(count) => Ok(count),
+            None => Err(recv_error(RecvError::Timeout)),
+        }
+    }
+
+    /// Waits on this thread, which drives the node's network meanwhile. What is ready at once
+    /// does not get that far.
+    fn wait<F: Future>(&self, future: F, timeout: Option<Duration>) -> Option<F::Output> {
+        let mut future = std::pin::pin!(future);
+        let mut cx = Context::from_waker(Waker::noop());
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => self.inner.shared.runtime.wait(future, timeout),
+        }
     }
 
     /// The next message, if one waits.
@@ -418,7 +436,8 @@ impl Node {
 
     /// Like [`Node::discover`], blocking this thread.
     pub fn discover_blocking(&self, prefix: Option<&str>) -> Result<Vec<NodeInfo>> {
-        block_on(self.discover(prefix))
+        let discovering = self.wait(self.discover(prefix), None);
+        discovering.unwrap_or_else(|| Err(Error::request_timeout()))
     }
 
     /// The counters.
@@ -478,7 +497,7 @@ impl Node {
 
     /// Like [`Node::shutdown`], blocking this thread.
     pub fn shutdown_blocking(&self) -> Result<()> {
-        block_on(self.shutdown())
+        self.wait(self.shutdown(), None).unwrap_or(Ok(()))
     }
 
     /// Whether the node has ended.

@@ -17,9 +17,9 @@ use crate::node::shared::Shared;
 use crate::node_state::LinkId;
 
 /// Two messages closer together than this are a burst: the second one waits for the writer
-/// task, which takes all that comes meanwhile in one write. A write costs a few microseconds,
-/// a round trip tens, so request and answer never look like a burst.
-const BURST: Duration = Duration::from_micros(20);
+/// task, which takes all that comes meanwhile in one write. No round trip is that short, so
+/// request and answer never look like a burst.
+const BURST: Duration = Duration::from_micros(4);
 
 /// A connected link's socket.
 pub(super) struct Sink {
@@ -185,6 +185,7 @@ pub(super) fn write_now(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
     let last_us = sink.wrote_at_us.swap(now_us, Ordering::Relaxed);
     if now_us.saturating_sub(last_us) < BURST.as_micros() as u64 {
         sink.flush.notify_one();
+        shared.runtime.attend();
         return;
     }
     let Some((_, bytes)) = shared.step(|locked, now| locked.state.take_chunk(now, id)) else {
@@ -211,6 +212,7 @@ pub(super) fn write_now(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
             *rest = Rest::Chunk(bytes, written);
             drop(rest);
             sink.flush.notify_one();
+            shared.runtime.attend();
         }
     }
 }

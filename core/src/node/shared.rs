@@ -68,6 +68,8 @@ pub(super) struct Shared {
 pub(super) struct After {
     wake: Vec<(oneshot::Sender<Outcome>, Outcome)>,
     wakeups: Vec<Wakeups>,
+    /// Tasks were given something to do.
+    attend: bool,
     flush: Vec<(LinkId, Arc<Sink>)>,
 }
 
@@ -158,6 +160,7 @@ impl Shared {
         let deadline_ms = deadline_ms.unwrap_or(u64::MAX);
         if deadline_ms < self.armed_ms.fetch_min(deadline_ms, Ordering::AcqRel) {
             self.timer.notify_one();
+            self.runtime.attend();
         }
     }
 
@@ -224,8 +227,12 @@ impl Shared {
                 self.spawn(registry::connect(self.clone(), locked.pmd_connection));
             }
             Action::PmdLaunch => self.spawn(registry::launch(self.clone())),
-            Action::PmdFlush => self.pmd_flush.notify_one(),
+            Action::PmdFlush => {
+                self.pmd_flush.notify_one();
+                after.attend = true;
+            }
             Action::PmdDrop => {
+                after.attend = true;
                 locked.pmd_connection += 1;
                 self.pmd_changed.send_replace(locked.pmd_connection);
             }
@@ -245,6 +252,7 @@ impl Shared {
                     && let Some(sink) = locked.sinks.remove(&id)
                 {
                     sink.close();
+                    after.attend = true;
                 }
             }
             // Queued under the lock, so that subscribers see the order of the state machine.
@@ -256,6 +264,7 @@ impl Shared {
                 }
             }
             Action::Stopped => {
+                after.attend = true;
                 for (_, sink) in locked.sinks.drain() {
                     sink.close();
                 }
@@ -267,8 +276,11 @@ impl Shared {
     }
 
     fn finish(&self, after: After) {
-        for (_, sink) in after.flush {
-            sink.flush.notify_one();
+        if after.attend || !after.flush.is_empty() {
+            for (_, sink) in after.flush {
+                sink.flush.notify_one();
+            }
+            self.runtime.attend();
         }
         for (sender, outcome) in after.wake {
             // The caller may have given up.

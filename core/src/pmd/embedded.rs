@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dispatch::{Inbox, block_on_timeout};
+use crate::dispatch::Inbox;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::mailbox::{MailboxConfig, Overflow};
+use crate::park::block_on_timeout;
 use crate::pmd::control::{Command, Control};
 use crate::pmd::options::PmdOptions;
 use crate::pmd::server::{Server, ServerNotice};

@@ -14,7 +14,7 @@ fn a_forked_child_gets_a_clear_error_and_hides_no_death() {
     watcher.watch().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_forking_node"));
     command.arg(port.to_string());
-    let mut parent = Child::spawn(command);
+    let parent = Child::spawn(command);
     let id = parent.line_after("started ");
     for call in ["send", "try_send", "discover", "recv", "shutdown"] {
         assert_eq!(parent.line_after(&format!("{call} ")), "forked");
@@ -27,7 +27,11 @@ fn a_forked_child_gets_a_clear_error_and_hides_no_death() {
     assert!(
         matches!(next(), Some(PmdEvent::Join(node)) if node.alias.as_deref() == Some("of-the-child"))
     );
-    // The child lives on and has inherited the parent's sockets.
-    parent.kill();
-    assert!(matches!(next(), Some(PmdEvent::Leave(node, _)) if node.node_id == id));
+    // The child lives on and has inherited the parent's sockets. (Waiting for the parent would
+    // close the input that keeps the child alive.)
+    parent.signal(libc::SIGKILL);
+    match next() {
+        Some(PmdEvent::Leave(node, _)) => assert_eq!(node.node_id, id),
+        other => panic!("{other:?}"),
+    }
 }
