@@ -222,14 +222,22 @@ impl Env {
         meta.alive && !meta.frozen
     }
 
-    /// One thing that is ready, in no particular order.
+    /// One thing that is ready, in no particular order; but that a connection is there comes
+    /// before what happens on it.
     pub fn take_ready(&mut self, pid: Pid) -> Option<Ready> {
         let count = self.meta[pid].ready.len();
         if count == 0 {
             return None;
         }
         let at = self.rng.below(count as u64) as usize;
-        Some(self.meta[pid].ready.swap_remove(at))
+        let ready = &mut self.meta[pid].ready;
+        let first = match ready[at] {
+            Ready::Readable(conn) | Ready::Writable(conn) => ready
+                .iter()
+                .position(|other| matches!(other, Ready::Dialled(dialled, _) if *dialled == conn)),
+            _ => None,
+        };
+        Some(ready.swap_remove(first.unwrap_or(at)))
     }
 
     pub fn arm(&mut self, pid: Pid, deadline_ms: Option<u64>) {

@@ -24,7 +24,8 @@ impl World {
             6 => self.cut_peers(),
             7 => self.reset_some(),
             8 => self.reset_pmd_conn(),
-            _ => self.shut_down(),
+            9 => self.shut_down(),
+            _ => self.suspend(),
         }
     }
 
@@ -144,13 +145,17 @@ impl World {
         }
     }
 
-    /// The PMD goes on, or a new one has started, which knows nothing of who is frozen.
-    pub fn pmd_is_back(&mut self) {
+    /// A new PMD has started, which knows nothing of who is frozen.
+    pub fn excuse_frozen(&mut self) {
         for pid in 0..self.procs.len() {
             if self.env.meta[pid].frozen {
                 self.env.excuse(pid, 20 * SECOND + AFTERMATH_US);
             }
         }
+    }
+
+    /// What happened while the PMD was away shows only now.
+    pub fn pmd_is_back(&mut self) {
         if let Some(since_us) = self.env.pmd_away_since_us.take() {
             self.env.extend_excuses(since_us, AFTERMATH_US);
         }
@@ -168,6 +173,28 @@ impl World {
         self.env.meta[pid].frozen = true;
         self.env.pmd_away_since_us.get_or_insert(self.env.now_us);
         self.env.at(for_us, Event::Thaw(pid));
+    }
+
+    /// The machine sleeps: everyone stops, and goes on at about the same time. Nobody has left.
+    fn suspend(&mut self) {
+        let all: Vec<Pid> = self.env.current.iter().flatten().copied().collect();
+        let all: Vec<Pid> = all.into_iter().chain(self.pmd).collect();
+        let awake = |pid: &Pid| self.env.meta[*pid].alive && !self.env.meta[*pid].frozen;
+        if !all.iter().all(awake) {
+            return;
+        }
+        let for_us = Self::duration_us(&mut self.env);
+        self.env
+            .log(|| format!("suspend everyone for {} ms", for_us / MS));
+        self.excuse_unregistered(for_us + AFTERMATH_US);
+        self.env.pmd_away_since_us.get_or_insert(self.env.now_us);
+        for pid in all {
+            let site = self.env.meta[pid].site;
+            self.env.disturb(site);
+            self.env.meta[pid].frozen = true;
+            let late_us = self.env.rng.below(50 * MS);
+            self.env.at(for_us + late_us, Event::Thaw(pid));
+        }
     }
 
     fn kill_pmd(&mut self) {

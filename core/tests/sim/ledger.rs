@@ -156,9 +156,15 @@ impl Ledger {
         true
     }
 
-    /// Calls of a process that never ended.
-    pub fn waiting_calls(&self, from: Pid) -> usize {
-        self.calls.range((from, 0)..(from + 1, 0)).count()
+    /// The messages of a process' calls that have not ended, and whether they are queued.
+    pub fn waiting_calls(&self, from: Pid) -> Vec<(usize, &str, bool)> {
+        let calls = self.calls.range((from, 0)..(from + 1, 0));
+        calls
+            .map(|(_, &message)| {
+                let sent = &self.sent[message];
+                (message, &*sent.target, sent.counted)
+            })
+            .collect()
     }
 
     /// The process is gone, and its calls with it.

@@ -308,6 +308,10 @@ impl Env {
     pub fn arrive(&mut self, conn: ConnIx, side: Side, segment: Segment) {
         let cut = self.net.conn_cut(conn).is_some();
         let end = &mut self.net.conns[conn][side];
+        if end.open && !end.established {
+            // Nothing overtakes the news that the connection is there.
+            return self.at(MS, Event::Arrive(conn, side, segment));
+        }
         if cut {
             // Sent again and again by the kernel, until the cut heals or the side gives up.
             end.held.push_back(segment);

@@ -270,6 +270,7 @@ impl NodeProcess {
 
     fn dialled(&mut self, env: &mut Env, conn: ConnIx, dial: Dial) {
         let now = env.now();
+        env.log(|| format!("process {}: connection {conn}: {dial:?}", self.pid));
         match self.roles.get(&conn) {
             Some(Role::Pmd) if dial == Dial::Ok => self.state.pmd_connected(now),
             Some(Role::Pmd) => {
@@ -557,6 +558,7 @@ impl NodeProcess {
                     self.pmd_conn = Some(conn);
                 }
                 Action::PmdLaunch => {
+                    env.log(|| format!("process {} launches a PMD", self.pid));
                     let in_us = env.between(20, 400) * MS;
                     env.at(in_us, Event::Launched(self.pid));
                 }

@@ -26,7 +26,7 @@ pub struct SlotPlan {
 }
 
 /// Kinds of faults a run can enable.
-pub const KINDS: usize = 10;
+pub const KINDS: usize = 11;
 
 #[derive(Debug, Clone)]
 pub struct Plan {

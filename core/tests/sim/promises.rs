@@ -198,7 +198,10 @@ impl World {
             return Some(format!("process {pid} is not registered"));
         }
         let waiting = self.env.ledger.waiting_calls(pid);
-        (waiting > 0).then(|| format!("{waiting} calls of process {pid} never ended"))
+        (!waiting.is_empty()).then(|| {
+            let (count, first) = (waiting.len(), waiting[0]);
+            format!("{count} calls of process {pid} never ended, the first is {first:?}")
+        })
     }
 
     /// M2, for every pair of which neither side ever ended.

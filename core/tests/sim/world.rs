@@ -191,7 +191,7 @@ impl World {
         if !failed && !node.stopping {
             self.env.fail(|| format!("process {pid} ended by itself"));
         }
-        let waiting = self.env.ledger.waiting_calls(pid);
+        let waiting = self.env.ledger.waiting_calls(pid).len();
         if waiting > 0 {
             self.env
                 .fail(|| format!("process {pid} ended, but {waiting} of its calls did not"));
@@ -310,6 +310,7 @@ impl World {
         self.pmd = Some(pid);
         if again {
             self.env.relieve(0);
+            self.excuse_frozen();
             self.pmd_is_back();
             let since_us = self.env.now_us;
             self.env
