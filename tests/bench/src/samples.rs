@@ -1,0 +1,61 @@
+//! Measured values: one per round and key.
+
+use std::collections::BTreeMap;
+
+/// Keys are `what.who.figure`; times are in microseconds, sizes in bytes, rates per second.
+#[derive(Debug, Default)]
+pub struct Samples(BTreeMap<String, Vec<f64>>);
+
+/// Median, smallest and largest of several rounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Samples {
+    pub fn add(&mut self, key: impl Into<String>, value: f64) {
+        self.0.entry(key.into()).or_default().push(value);
+    }
+
+    pub fn spread(&self, key: &str) -> Option<Spread> {
+        spread(self.0.get(key)?)
+    }
+
+    /// The ratios of two keys, round by round, so that what slows a whole round cancels out.
+    pub fn ratio(&self, key: &str, to: &str) -> Option<Spread> {
+        let (values, yardsticks) = (self.0.get(key)?, self.0.get(to)?);
+        let ratios: Vec<f64> = values.iter().zip(yardsticks).map(|(a, b)| a / b).collect();
+        spread(&ratios)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Vec<f64>)> {
+        self.0.iter()
+    }
+}
+
+fn spread(values: &[f64]) -> Option<Spread> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    Some(Spread {
+        median: percentile(&sorted, 50.0)?,
+        min: *sorted.first()?,
+        max: *sorted.last()?,
+    })
+}
+
+/// A percentile of sorted values.
+pub fn percentile<T: Copy>(sorted: &[T], percent: f64) -> Option<T> {
+    let last = sorted.len().checked_sub(1)?;
+    sorted
+        .get((last as f64 * percent / 100.0).round() as usize)
+        .copied()
+}
+
+/// p50 and p99 of times in nanoseconds.
+pub fn p50_p99(mut times_ns: Vec<u64>) -> (u64, u64) {
+    times_ns.sort_unstable();
+    let at = |percent| percentile(&times_ns, percent).unwrap_or(0);
+    (at(50.0), at(99.0))
+}
