@@ -2,8 +2,10 @@
 
 use std::io::BufRead;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -93,8 +95,17 @@ fn serve(options: NodeOptions, until_eof: bool) -> Result<()> {
     signals::on_terminate(stop_on_signal)
         .map_err(|error| Error::io("cannot wait for signals", &error))?;
     let node = Node::start_blocking(options)?;
+    // Subscribed first, so that whoever reads the first line misses nothing after it; printed
+    // first, because it is the first line.
+    let first_line = Arc::new(Mutex::new(()));
+    let not_yet = first_line.lock();
+    let gate = first_line.clone();
+    node.on_event(move |event| {
+        drop(gate.lock());
+        print_event(event);
+    })?;
     print_started(&node);
-    node.on_event(print_event)?;
+    drop(not_yet);
     node.on_message(print_message)?;
     let sender = node.clone();
     // Reading standard input can't be interrupted, so its thread is left to itself at the end.
