@@ -71,11 +71,11 @@ impl Peers {
         }
     }
 
-    /// A node joined, or was in a snapshot. A node known under another address left first.
+    /// A node joined, or was in a snapshot. A node known with other properties left first.
     pub fn join(&mut self, info: NodeInfo, changes: &mut Vec<Change>) {
         let id = info.node_id.clone();
         if let Some(known) = self.by_id.get_mut(&id) {
-            if known.info.same_endpoint(&info) {
+            if known.info.same_registration(&info) {
                 known.info = Arc::new(info);
                 self.confirm(&id);
                 return;
@@ -211,6 +211,18 @@ mod tests {
         peers.expire_unconfirmed(&mut changes);
         assert_eq!(told(&changes), ["+d", "-c unknown"]);
         assert!(!peers.has_unconfirmed());
+    }
+
+    #[test]
+    fn other_capabilities_are_another_registration() {
+        let (mut peers, mut changes) = (Peers::default(), Vec::new());
+        peers.join(node("a", Some("s"), 1), &mut changes);
+        let mut again = node("a", Some("s"), 1);
+        again.last_heartbeat = 7;
+        peers.join(again.clone(), &mut changes);
+        again.caps = vec!["link".into()];
+        peers.join(again, &mut changes);
+        assert_eq!(told(&changes), ["+a", "-a replaced", "+a"]);
     }
 
     #[test]

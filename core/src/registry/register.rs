@@ -30,7 +30,8 @@ pub(super) struct Waiting {
 enum Verdict {
     /// No one has the id: a new node.
     New,
-    /// The node is known and this connection may have it; the flag says that nothing changed.
+    /// The node is known and this connection may have it; the flag says that nothing changed
+    /// that watchers were told.
     Known(Key, bool),
     /// Someone else has a name; the text is the refusal.
     Conflict(Key, String),
@@ -73,9 +74,10 @@ impl Registry {
             return self.judge_room(waiting.conn);
         };
         let old = &*entry.node;
-        let unchanged = old.host == node.host && old.port == node.port && old.alias == node.alias;
+        let reconnects = old.host == node.host && old.port == node.port && old.alias == node.alias;
+        let unchanged = reconnects && old.caps == node.caps && old.meta == node.meta;
         let may = entry.conn == Some(waiting.conn)
-            || unchanged
+            || reconnects
             || node
                 .session
                 .as_deref()
@@ -133,7 +135,7 @@ impl Registry {
         self.joined(key, out);
     }
 
-    /// The same node again: over a new connection, with another address, or both.
+    /// The same node again: over a new connection, with other properties, or both.
     fn register_again(
         &mut self,
         now: Now,

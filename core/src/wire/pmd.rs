@@ -484,20 +484,20 @@ pub struct NodeInfo {
 
 impl PartialEq for NodeInfo {
     fn eq(&self, other: &Self) -> bool {
-        self.same_endpoint(other)
-            && self.last_heartbeat == other.last_heartbeat
-            && self.caps == other.caps
-            && self.meta.as_ref().map(|meta| meta.get()) == other.meta.as_ref().map(|m| m.get())
+        self.same_registration(other) && self.last_heartbeat == other.last_heartbeat
     }
 }
 
 impl NodeInfo {
-    /// Whether both describe the same node at the same address under the same alias.
-    pub fn same_endpoint(&self, other: &Self) -> bool {
+    /// Whether both say the same of the same node; only its last heartbeat may differ.
+    pub fn same_registration(&self, other: &Self) -> bool {
+        let meta = |info: &Self| info.meta.as_ref().map(|meta| meta.get().to_owned());
         self.node_id == other.node_id
             && self.alias == other.alias
             && self.host == other.host
             && self.port == other.port
+            && self.caps == other.caps
+            && meta(self) == meta(other)
     }
 }
 
