@@ -12,6 +12,11 @@ const AFTERMATH_US: u64 = 14 * SECOND;
 #[derive(Debug, Clone, Copy)]
 pub struct Fault(pub usize);
 
+impl Fault {
+    /// While everyone comes back to a new PMD, some lose it again.
+    pub const AFTERSHOCK: Fault = Fault(99);
+}
+
 impl World {
     pub fn inflict(&mut self, fault: Fault) {
         match fault.0 {
@@ -25,7 +30,13 @@ impl World {
             7 => self.reset_some(),
             8 => self.reset_pmd_conn(),
             9 => self.shut_down(),
-            _ => self.suspend(),
+            10 => self.suspend(),
+            _ => {
+                for _ in 0..3 {
+                    let in_us = self.env.rng.below(2 * SECOND);
+                    self.env.at(in_us, Event::Fault(Fault(8)));
+                }
+            }
         }
     }
 

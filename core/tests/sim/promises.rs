@@ -11,11 +11,12 @@ use crate::queue::{MS, Pid};
 use crate::world::{Process, World};
 
 /// What everyone must agree on about a node.
-type Facts = (Option<String>, String, u16, Vec<String>);
+type Facts = (Option<String>, u16, Vec<String>, Option<String>);
 
 fn facts(info: &NodeInfo) -> (String, Facts) {
     let caps = info.caps.clone();
-    let facts = (info.alias.clone(), info.host.clone(), info.port, caps);
+    let meta = info.meta.as_ref().map(|meta| meta.get().to_owned());
+    let facts = (info.alias.clone(), info.port, caps, meta);
     (info.node_id.clone(), facts)
 }
 
@@ -25,7 +26,8 @@ fn registered(node: &Register) -> (String, Facts) {
         .caps
         .as_deref()
         .map_or(Vec::new(), |caps| serde_json::from_str(caps).unwrap());
-    let facts = (alias, node.host.as_str().to_owned(), node.port, caps);
+    let meta = node.meta.as_deref().map(str::to_owned);
+    let facts = (alias, node.port, caps, meta);
     (node.node_id.as_str().to_owned(), facts)
 }
 
@@ -180,7 +182,7 @@ impl World {
         let names = |facts: &BTreeMap<String, Facts>| {
             let names = facts.iter();
             let names: Vec<_> = names
-                .map(|(id, (_, _, port, _))| (id.clone(), *port))
+                .map(|(id, (_, port, ..))| (id.clone(), *port))
                 .collect();
             names
         };

@@ -7,6 +7,7 @@ use distflow_core::wire::pmd::Register;
 
 use crate::checks::Check;
 use crate::env::{Env, Ready};
+use crate::faults::Fault;
 use crate::node_process::{NodeProcess, NodeSetup};
 use crate::plan::Plan;
 use crate::pmd_process::PmdProcess;
@@ -54,8 +55,7 @@ impl World {
         env.log(|| format!("seed {seed}: {plan:#?}"));
         env.net.params = Some(plan.net.clone());
         for &(at_us, kind) in &plan.faults {
-            env.queue
-                .push(at_us, Event::Fault(crate::faults::Fault(kind)));
+            env.queue.push(at_us, Event::Fault(Fault(kind)));
         }
         Self {
             env,
@@ -251,7 +251,8 @@ impl World {
             host: Host::new("localhost").unwrap(),
             port: self.free_port(slot, plan.fixed_port),
             caps: plan.opens.then(|| "[\"link\"]".into()),
-            meta: None,
+            // Every process has something of its own to say.
+            meta: Some(format!("{{\"birth\":{births}}}").into()),
             session: None,
         };
         // The clock of a run that is later shows more.
@@ -315,6 +316,9 @@ impl World {
             let since_us = self.env.now_us;
             self.env
                 .at(5 * SECOND, Event::Check(Check::Back { since_us }));
+            if self.env.chance(30) && !self.calm {
+                self.env.at(0, Event::Fault(Fault::AFTERSHOCK));
+            }
         }
     }
 
