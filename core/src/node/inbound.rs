@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -46,7 +48,8 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, open: Arc
                     let _count = Count(open);
                     #[cfg(unix)]
                     let _fork = super::registry::close_in_child(&stream);
-                    let end = serve(&shared_in, &stream).await;
+                    let (mut stream, _write) = stream.into_split();
+                    let end = serve(&shared_in, &mut stream).await;
                     tracing::debug!(node = %shared_in.id, %peer, reason = %end, "connection ended");
                 });
             }
@@ -70,7 +73,7 @@ impl Drop for Count {
 static NEXT_INBOUND: AtomicU64 = AtomicU64::new(1);
 
 /// Reads a connection until its end, and returns why it ended.
-pub(super) async fn serve(shared: &Arc<Shared>, stream: &TcpStream) -> Error {
+pub(super) async fn serve(shared: &Arc<Shared>, stream: &mut OwnedReadHalf) -> Error {
     let id = NEXT_INBOUND.fetch_add(1, Ordering::Relaxed);
     let mut connection = Connection {
         shared,
@@ -97,7 +100,7 @@ impl Drop for Connection<'_> {
 }
 
 impl Connection<'_> {
-    async fn read(&mut self, stream: &TcpStream) -> Error {
+    async fn read(&mut self, stream: &mut OwnedReadHalf) -> Error {
         let deadline = Duration::from_millis(self.shared.options.frame_deadline_ms);
         loop {
             let ready = if self.reader.has_partial() {
@@ -123,7 +126,7 @@ impl Connection<'_> {
                     ErrorKind::TooLarge | ErrorKind::InvalidJson | ErrorKind::InvalidMessage
                 ) {
                     self.shared.bad_frames.fetch_add(1, Ordering::Relaxed);
-                    refuse(stream, &error);
+                    refuse(stream.as_ref(), &error);
                 }
                 return error;
             }
@@ -131,7 +134,7 @@ impl Connection<'_> {
     }
 
     /// Reads until the frame that has begun is complete.
-    async fn read_frame(&mut self, stream: &TcpStream) -> Result<()> {
+    async fn read_frame(&mut self, stream: &mut OwnedReadHalf) -> Result<()> {
         loop {
             self.read_some(stream).await?;
             if self.reader.has_frame()? {
@@ -140,27 +143,19 @@ impl Connection<'_> {
         }
     }
 
-    async fn read_some(&mut self, stream: &TcpStream) -> Result<()> {
-        loop {
-            stream
-                .readable()
-                .await
-                .map_err(|error| Error::io("read from the peer", &error))?;
-            match stream.try_read_buf(self.reader.buf()) {
-                Ok(0) => {
-                    return Err(Error::new(
-                        ErrorKind::ConnectionFailed,
-                        "the peer closed the connection",
-                    ));
-                }
-                Ok(read) => {
-                    self.reader.note_read(read);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("read from the peer", &error)),
+    async fn read_some(&mut self, stream: &mut OwnedReadHalf) -> Result<()> {
+        // Not `readable` and `try_read`: this way a read that did not fill the buffer is known to
+        // have emptied the socket, and no second one finds that out.
+        match stream.read_buf(self.reader.buf()).await {
+            Ok(0) => Err(Error::new(
+                ErrorKind::ConnectionFailed,
+                "the peer closed the connection",
+            )),
+            Ok(read) => {
+                self.reader.note_read(read);
+                Ok(())
             }
+            Err(error) => Err(Error::io("read from the peer", &error)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 use crate::error::{Error, ErrorKind};
@@ -24,7 +24,7 @@ const BURST: Duration = Duration::from_micros(4);
 /// A connected link's socket.
 pub(super) struct Sink {
     pub connection: u64,
-    stream: TcpStream,
+    stream: OwnedWriteHalf,
     /// Woken when bytes wait to be written.
     pub flush: Notify,
     closed: Notify,
@@ -47,7 +47,7 @@ impl Sink {
     pub fn close(&self) {
         self.closed.notify_one();
         // What was written is still delivered; nothing more is.
-        let _ = socket2::SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+        let _ = socket2::SockRef::from(self.stream.as_ref()).shutdown(std::net::Shutdown::Write);
     }
 }
 
@@ -72,9 +72,10 @@ pub(super) async fn connect(
     net::tune(&stream, &shared.options.detection);
     #[cfg(unix)]
     let _fork = super::registry::close_in_child(&stream);
+    let (mut read_half, write_half) = stream.into_split();
     let sink = Arc::new(Sink {
         connection,
-        stream,
+        stream: write_half,
         flush: Notify::new(),
         closed: Notify::new(),
         wrote_at_us: AtomicU64::new(0),
@@ -83,7 +84,7 @@ pub(super) async fn connect(
     shared.add_sink(id, sink.clone());
     let end = tokio::select! {
         // A peer may write back on this connection; that is read like any other.
-        end = inbound::serve(&shared, &sink.stream) => Some(end),
+        end = inbound::serve(&shared, &mut read_half) => Some(end),
         () = write(&shared, id, &sink) => None,
         () = sink.closed.notified() => None,
     };
@@ -165,7 +166,7 @@ fn done(
     shared.step(|locked, now| locked.state.chunk_done(now, id, bytes, written, error));
 }
 
-async fn write_all(stream: &TcpStream, bytes: &[u8], written: &mut usize) -> io::Result<()> {
+async fn write_all(stream: &OwnedWriteHalf, bytes: &[u8], written: &mut usize) -> io::Result<()> {
     while *written < bytes.len() {
         match stream.try_write(&bytes[*written..]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -139,6 +139,8 @@ pub(super) struct Outbound {
     /// Calls waiting for room.
     blocked: usize,
     blocked_bytes: usize,
+    /// No link tries again before this.
+    next_retry_ms: Option<u64>,
 }
 
 impl Outbound {
@@ -161,6 +163,7 @@ impl Outbound {
             lost: 0,
             blocked: 0,
             blocked_bytes: 0,
+            next_retry_ms: None,
         }
     }
 
@@ -517,6 +520,7 @@ impl Outbound {
             } else {
                 let at_ms = now.mono_ms + limits::LINK_RETRY_MS * u64::from(link.failures - 1);
                 link.state = State::Retry { at_ms };
+                self.note_retry(at_ms);
             }
         } else if link.opens && link.written_on_connection {
             // Nothing to send, but the receiver learns only from a new connection how much the
@@ -524,6 +528,7 @@ impl Outbound {
             link.written_on_connection = false;
             link.failures = limits::LINK_ATTEMPTS_MAX;
             link.state = State::Retry { at_ms: now.mono_ms };
+            self.note_retry(now.mono_ms);
         } else {
             link.failures = 0;
         }
@@ -601,23 +606,24 @@ impl Outbound {
     }
 
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.links
-            .iter()
-            .flatten()
-            .filter_map(|link| match link.state {
-                State::Retry { at_ms } => Some(at_ms),
-                _ => None,
-            })
-            .min()
+        self.next_retry_ms
+    }
+
+    /// When the first link tries again; asked for after every step, so not looked for then.
+    fn note_retry(&mut self, at_ms: u64) {
+        self.next_retry_ms = Some(self.next_retry_ms.map_or(at_ms, |known| known.min(at_ms)));
     }
 
     pub fn tick(&mut self, now: Now) {
+        if self.next_retry_ms.is_none_or(|at_ms| at_ms > now.mono_ms) {
+            return;
+        }
+        self.next_retry_ms = None;
         for id in self.ids() {
-            let due = self.get(id).is_some_and(
-                |link| matches!(link.state, State::Retry { at_ms } if at_ms <= now.mono_ms),
-            );
-            if due {
-                self.connect(id);
+            match self.get(id).map(|link| link.state) {
+                Some(State::Retry { at_ms }) if at_ms <= now.mono_ms => self.connect(id),
+                Some(State::Retry { at_ms }) => self.note_retry(at_ms),
+                _ => {}
             }
         }
     }
