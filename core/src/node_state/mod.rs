@@ -492,8 +492,11 @@ impl NodeState {
             }
             Output::Refused(error) => self.event(NodeEvent::RegistrationRefused(error)),
             Output::Snapshot(nodes, grace) => {
-                self.grace_until_ms = grace.map(|ms| now.mono_ms + ms);
-                self.peers.reconcile(nodes, grace.is_none(), &mut changes);
+                // Losing a PMD that just restarted does not give the others less time.
+                let running = self.grace_until_ms.filter(|at| *at > now.mono_ms);
+                self.grace_until_ms = grace.map(|ms| now.mono_ms + ms).or(running);
+                let complete = self.grace_until_ms.is_none();
+                self.peers.reconcile(nodes, complete, &mut changes);
                 if self.life == Life::Starting {
                     // Who was there before is not news.
                     changes.retain(|change| !matches!(change, Change::Join(_)));
