@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cli::args::DemoOptions;
-use crate::cli::node::own_command;
 use crate::cli::output::{err_line, out_line};
+use crate::cli::process::own_command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pmd::{PmdClient, READY_LINE};
 

@@ -9,6 +9,7 @@ mod demo;
 mod node;
 mod output;
 mod pmd;
+mod process;
 mod signals;
 
 use std::ffi::OsString;

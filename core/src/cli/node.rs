@@ -1,7 +1,6 @@
 //! `distflow node …`.
 
 use std::io::BufRead;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +9,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::args::{NodeCommand, Place};
-use crate::cli::output::{err_line, out_line};
-use crate::cli::pmd::node_json;
+use crate::cli::output::{err_line, node_json, out_line};
 use crate::cli::signals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::net;
 use crate::node::{Message, Node, NodeOptions};
 use crate::node_state::NodeEvent;
 use crate::park::block_on;
-use crate::pmd::{Launcher, PmdClient};
+use crate::pmd::PmdClient;
 use crate::wire::peer::Payload;
 
 pub(super) fn run(command: NodeCommand, place: &Place) -> u8 {
@@ -53,17 +51,6 @@ pub(super) fn run(command: NodeCommand, place: &Place) -> u8 {
             }
             1
         }
-    }
-}
-
-/// This command line, to be run as another process.
-pub(super) fn own_command() -> Result<Command> {
-    match std::env::current_exe() {
-        Ok(program) if program.file_stem().is_some_and(|stem| stem == "distflow") => {
-            Ok(Command::new(program))
-        }
-        // Within a host process, whatever would be launched as the PMD.
-        _ => Ok(Launcher::find(None)?.command()),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use crate::wire::pmd::NodeInfo;
+
 /// Prints text to standard output as it is.
 pub(super) fn out_text(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -18,4 +20,21 @@ pub(super) fn out_line(line: &str) {
 pub(super) fn err_line(line: &str) {
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(format!("{line}\n").as_bytes());
+}
+
+/// A node as JSON, with its metadata as it was registered.
+pub(super) fn node_json(node: &NodeInfo) -> String {
+    let mut json = serde_json::json!({ "nodeId": node.node_id });
+    if let Some(alias) = &node.alias {
+        json["alias"] = alias.as_str().into();
+    }
+    json["host"] = node.host.as_str().into();
+    json["port"] = node.port.into();
+    json["lastHeartbeat"] = node.last_heartbeat.into();
+    let mut text = json.to_string();
+    if let Some(meta) = &node.meta {
+        text.truncate(text.len() - 1);
+        text.push_str(&format!(",\"meta\":{}}}", meta.get()));
+    }
+    text
 }

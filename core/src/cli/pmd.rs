@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cli::args::{Place, PmdCommand, StartOptions};
-use crate::cli::output::{err_line, out_line};
+use crate::cli::output::{err_line, node_json, out_line};
 use crate::cli::signals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pmd::{PmdClient, PmdEvent, PmdOptions, READY_LINE, Server, ServerNotice, spawn_daemon};
@@ -81,22 +81,6 @@ fn status(place: &Place) -> u8 {
             1
         }
     }
-}
-
-pub(super) fn node_json(node: &NodeInfo) -> String {
-    let mut json = serde_json::json!({ "nodeId": node.node_id });
-    if let Some(alias) = &node.alias {
-        json["alias"] = alias.as_str().into();
-    }
-    json["host"] = node.host.as_str().into();
-    json["port"] = node.port.into();
-    json["lastHeartbeat"] = node.last_heartbeat.into();
-    let mut text = json.to_string();
-    if let Some(meta) = &node.meta {
-        text.truncate(text.len() - 1);
-        text.push_str(&format!(",\"meta\":{}}}", meta.get()));
-    }
-    text
 }
 
 fn list(place: &Place, prefix: Option<&str>, watch: bool) -> Result<()> {
@@ -314,7 +298,7 @@ fn start_daemon(options: &StartOptions, place: &Place) -> u8 {
 }
 
 fn daemon_command(options: &StartOptions, place: &Place) -> Result<std::process::Command> {
-    let mut command = crate::cli::node::own_command()?;
+    let mut command = crate::cli::process::own_command()?;
     command.args(["pmd", "start", "--daemon-child"]);
     command.args(["--host", &place.host, "--port", &place.port.to_string()]);
     command.args(["--auto-shutdown-ms", &options.auto_shutdown_ms.to_string()]);

@@ -4,6 +4,7 @@
 //! simulator. Every method takes the time and leaves what is to be done in a queue of
 //! [`Action`]s.
 
+mod config;
 mod event;
 mod inbound;
 mod outbound;
@@ -13,6 +14,7 @@ mod registry_link;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+pub use config::{Action, CallId, Config, Outcome, SendCounts};
 pub use event::NodeEvent;
 pub use inbound::{Inbound, InboundId, Verdict};
 pub use outbound::{LinkAction, LinkId, Sent};
@@ -21,97 +23,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::time::Now;
 use crate::wire::peer::Payload;
-use crate::wire::pmd::{LeaveCause, NodeInfo, Register};
+use crate::wire::pmd::{LeaveCause, NodeInfo};
 use outbound::Outbound;
 use peers::{Change, Peers};
 use registry_link::{Ask, RegistryLink};
-
-/// A call that ends later, numbered by the node's state.
-pub type CallId = u64;
-
-/// How a call ended.
-#[derive(Debug)]
-pub enum Outcome {
-    /// A send, the start or the shutdown is done.
-    Done(Result<()>),
-    /// The answer to `discover`.
-    Peers(Result<Vec<NodeInfo>>),
-}
-
-/// What the owner of a node's state has to do.
-#[derive(Debug)]
-pub enum Action {
-    /// Connect to the PMD and report `pmd_connected` or `pmd_connect_failed`.
-    PmdConnect,
-    /// Launch a PMD and report `pmd_launched`.
-    PmdLaunch,
-    /// Write what `take_pmd_bytes` gives.
-    PmdFlush,
-    /// Close the connection to the PMD.
-    PmdDrop,
-    /// Do something for a link.
-    Link(LinkAction),
-    /// Tell the application.
-    Event(NodeEvent),
-    /// A peer left: forget its stream.
-    Forget(String),
-    /// A call ended.
-    Ended(CallId, Outcome),
-    /// The node has ended: close everything.
-    Stopped,
-}
-
-/// What a node is made with.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// What it registers, with the port it listens on.
-    pub node: Register,
-    /// Identity of this run; larger than that of any earlier run with the same node id.
-    pub incarnation: u64,
-    /// Spreads retries.
-    pub seed: u64,
-    /// Send a heartbeat this often; `None` = never.
-    pub heartbeat_ms: Option<u64>,
-    /// Whether a PMD may be launched when none answers.
-    pub may_launch: bool,
-    /// Time for the whole start.
-    pub start_timeout_ms: u64,
-    /// Time for one request to the PMD.
-    pub request_timeout_ms: u64,
-    /// Time for flushing and saying good-bye at shutdown.
-    pub shutdown_ms: u64,
-    /// Bytes waiting for one peer.
-    pub queue_bytes_max: usize,
-    /// Largest frame sent.
-    pub frame_bytes_max: usize,
-}
-
-impl Config {
-    /// Defaults for a node.
-    pub fn new(node: Register, incarnation: u64, seed: u64) -> Self {
-        Self {
-            node,
-            incarnation,
-            seed,
-            heartbeat_ms: None,
-            may_launch: false,
-            start_timeout_ms: limits::START_TIMEOUT_MS_DEFAULT,
-            request_timeout_ms: limits::REQUEST_TIMEOUT_MS_DEFAULT,
-            shutdown_ms: limits::SHUTDOWN_MS,
-            queue_bytes_max: limits::LINK_QUEUE_BYTES_DEFAULT,
-            frame_bytes_max: limits::NODE_FRAME_BYTES_MAX,
-        }
-    }
-}
-
-/// Messages this node took for sending, and what became of those it still knows of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SendCounts {
-    /// Messages accepted.
-    pub sent: u64,
-    /// Accepted messages given up before they were written.
-    pub lost: u64,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
