@@ -94,11 +94,11 @@ pub fn peer_left(env: &mut Env, node: &mut NodeProcess, info: &Arc<NodeInfo>, ca
     if node.view.remove(&info.node_id).is_none() && !own {
         env.fail(|| format!("R1: process {} saw {} leave twice", node.pid, info.node_id));
     }
-    let since = env.now_us.saturating_sub(2 * SECOND);
-    if !env.is_quiet(env.meta[node.pid].site, since) {
+    if env.is_late(env.meta[node.pid].site) {
         return;
     }
-    if let Some(pid) = unexpected_leave(env, &info.node_id, info.port) {
+    let meta = info.meta.as_ref().map(|meta| meta.get());
+    if let Some(pid) = unexpected_leave(env, &info.node_id, meta) {
         let cause = cause.name();
         env.fail(|| {
             let (watcher, id) = (node.pid, &info.node_id);
@@ -107,15 +107,20 @@ pub fn peer_left(env: &mut Env, node: &mut NodeProcess, info: &Arc<NodeInfo>, ca
     }
 }
 
-/// The live process that a leave is about, if nothing can have caused it.
-fn unexpected_leave(env: &Env, id: &str, port: u16) -> Option<Pid> {
+/// The live process of an id and metadata, which no two processes share.
+fn process_of(env: &Env, id: &str, meta: Option<&str>) -> Option<Pid> {
     let pid = slot_of(id).and_then(|slot| env.current[slot])?;
+    (env.ids[pid] == id && env.meta[pid].says.as_deref() == meta).then_some(pid)
+}
+
+/// The live process that a leave is about, if nothing can have caused it.
+fn unexpected_leave(env: &Env, id: &str, meta: Option<&str>) -> Option<Pid> {
+    let pid = process_of(env, id, meta)?;
     let meta = &env.meta[pid];
     let settled = meta
         .started_us
         .is_some_and(|at| at + 1_500 * MS < env.now_us);
-    let other = env.ids[pid] != id || meta.port != port;
-    let expected = !meta.alive || meta.stopping || other || !settled || env.is_excused(pid);
+    let expected = !meta.alive || meta.stopping || !settled || env.is_excused(pid);
     (!expected).then_some(pid)
 }
 
@@ -135,12 +140,12 @@ pub fn noticed(env: &mut Env, pmd: &PmdProcess, notice: &Notice) {
         Notice::Left(node, cause) => {
             env.note(&[env.now_us, u64::from(node.port)]);
             let id = node.node_id.as_str();
-            if let Some(pid) = unexpected_leave(env, id, node.port) {
+            if let Some(pid) = unexpected_leave(env, id, node.meta.as_deref()) {
                 let cause = cause.name();
                 env.fail(|| format!("the registry lost {id}, process {pid}: {cause}"));
             }
             if matches!(cause, LeaveCause::Closed | LeaveCause::Replaced) {
-                reconnected(env, id, node.port);
+                reconnected(env, id, node.meta.as_deref());
             }
         }
         Notice::BadFrame(text) => env.fail(|| format!("the PMD got a bad frame: {text}")),
@@ -150,15 +155,15 @@ pub fn noticed(env: &mut Env, pmd: &PmdProcess, notice: &Notice) {
 
 /// R6: a node that is registered over a connection that holds is not removed because of
 /// another one.
-fn reconnected(env: &mut Env, id: &str, port: u16) {
-    let Some(pid) = slot_of(id).and_then(|slot| env.current[slot]) else {
+fn reconnected(env: &mut Env, id: &str, meta: Option<&str>) {
+    let Some(pid) = process_of(env, id, meta) else {
         return;
     };
     let meta = &env.meta[pid];
     let holds = meta
         .registered_over
         .is_some_and(|conn| env.net.is_whole(conn) && env.meta[env.net.pid(conn, 1)].alive);
-    if meta.alive && !meta.stopping && env.ids[pid] == id && meta.port == port && holds {
+    if meta.alive && !meta.stopping && holds {
         env.fail(|| format!("R6: the registry lost {id}, which is registered over process {pid}'s new connection"));
     }
 }

@@ -8,7 +8,7 @@ use distflow_core::time::Now;
 
 use crate::ledger::Ledger;
 use crate::network::{ConnIx, Network, Site};
-use crate::queue::{Dial, Event, MS, Pid, Queue};
+use crate::queue::{Dial, Event, MS, Pid, Queue, SECOND};
 
 /// Unix time at the start of every run.
 const EPOCH_MS: u64 = 1_700_000_000_000;
@@ -33,6 +33,8 @@ pub struct Meta {
     pub frozen: bool,
     /// The slot whose application it runs; none for the PMD.
     pub slot: Option<usize>,
+    /// Its metadata, unlike that of any other process of its id.
+    pub says: Option<Box<str>>,
     /// Port it listens on.
     pub port: u16,
     /// When its start succeeded.
@@ -52,6 +54,8 @@ pub struct Meta {
 pub struct Health {
     active: u32,
     last_us: u64,
+    /// What it gets until then may be old news.
+    late_until_us: u64,
 }
 
 pub struct Env {
@@ -167,6 +171,7 @@ impl Env {
             alive: true,
             frozen: false,
             slot: None,
+            says: None,
             port: 0,
             started_us: None,
             stopping: false,
@@ -284,6 +289,7 @@ impl Env {
         let health = &mut self.health[site];
         health.active = health.active.saturating_sub(1);
         health.last_us = self.now_us;
+        health.late_until_us = self.now_us + 2 * SECOND;
     }
 
     /// A fault without duration.
@@ -294,6 +300,12 @@ impl Env {
     /// Whether nothing was done to a site since that moment.
     pub fn is_quiet(&self, site: Site, since_us: u64) -> bool {
         self.health[site].active == 0 && self.health[site].last_us <= since_us
+    }
+
+    /// Whether what reaches a site may have happened long ago.
+    pub fn is_late(&self, site: Site) -> bool {
+        let health = &self.health[site];
+        health.active > 0 || health.late_until_us > self.now_us
     }
 
     /// Allows the registry to lose a process until then; while the PMD is away, until it has

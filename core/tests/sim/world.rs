@@ -229,6 +229,7 @@ impl World {
             .log(|| format!("start process {pid}: {id} at {}", setup.config.node.port));
         self.env.ids[pid] = id;
         self.env.meta[pid].slot = Some(slot);
+        self.env.meta[pid].says = setup.config.node.meta.clone();
         if let Some(before) = before {
             // What was done to the site is not over because of a new process.
             self.env.excuse_until_us[pid] = self.env.excuse_until_us[before];
