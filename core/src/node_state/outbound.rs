@@ -97,6 +97,38 @@ impl Link {
         let held = self.queue.len() + self.chunk.as_ref().map_or(0, |chunk| chunk.bytes);
         held == 0 || held + bytes <= max
     }
+
+    fn written_completely(&mut self, messages: u64, mut bytes: Vec<u8>) {
+        const KEEP_BYTES: usize = 1 << 20;
+        self.written += messages;
+        self.written_on_connection |= messages > 0;
+        self.failures = 0;
+        if self.queue.is_empty() && bytes.capacity() <= KEEP_BYTES {
+            bytes.clear();
+            self.queue = bytes;
+        }
+    }
+
+    /// Puts what was not written completely back to the front of the queue.
+    fn written_partly(&mut self, chunk: &Chunk, mut bytes: Vec<u8>, written: usize) {
+        // The open frame of a dead connection means nothing to the next one.
+        let open = if chunk.has_open {
+            first_frame(&bytes)
+        } else {
+            0
+        };
+        let (messages, end) = if crate::plant::active("resend_all") {
+            (0, 0)
+        } else {
+            complete_frames(&bytes[open..], written.saturating_sub(open))
+        };
+        self.written += messages;
+        self.written_on_connection |= messages > 0;
+        self.queued += chunk.messages - messages;
+        bytes.drain(..open + end);
+        bytes.extend_from_slice(&self.queue);
+        self.queue = bytes;
+    }
 }
 
 /// Where the stream to a peer stands whose link ended. If the peer comes back, it goes on, so
@@ -416,63 +448,29 @@ impl Outbound {
         &mut self,
         now: Now,
         id: LinkId,
-        mut bytes: Vec<u8>,
+        bytes: Vec<u8>,
         written: usize,
         error: Option<Error>,
     ) {
-        const KEEP_BYTES: usize = 1 << 20;
         let Some(link) = self.get(id) else { return };
         let Some(chunk) = link.chunk.take() else {
             return;
         };
-        if written == bytes.len() {
-            link.written += chunk.messages;
-            link.written_on_connection |= chunk.messages > 0;
-            link.failures = 0;
-            if link.queue.is_empty() && bytes.capacity() <= KEEP_BYTES {
-                bytes.clear();
-                link.queue = bytes;
-            }
+        let complete = written == bytes.len();
+        if complete {
+            link.written_completely(chunk.messages, bytes);
         } else {
-            let (frames, end) = complete_frames(&bytes, written);
-            let complete = frames.saturating_sub(usize::from(chunk.has_open)) as u64;
-            link.written += complete;
-            link.written_on_connection |= complete > 0;
-            // The open frame of a dead connection means nothing to the next one.
-            let end = if chunk.has_open && frames == 0 {
-                complete_frames(&bytes, bytes.len())
-                    .1
-                    .min(first_frame(&bytes))
-            } else {
-                end
-            };
-            if crate::plant::active("resend_all") {
-                link.queued += chunk.messages;
-                bytes.drain(
-                    ..if chunk.has_open {
-                        first_frame(&bytes)
-                    } else {
-                        0
-                    },
-                );
-            } else {
-                link.queued += chunk.messages - complete;
-                bytes.drain(..end);
-            }
-            bytes.extend_from_slice(&link.queue);
-            link.queue = bytes;
+            link.written_partly(&chunk, bytes, written);
         }
-        let (is_current, is_up) = (link.connection == chunk.connection, link.state == State::Up);
-        let error = error.unwrap_or_else(broken);
-        if !is_up {
-            // The reader noticed the end first and left the rest to us.
-            if link.state == State::Idle {
-                self.after_loss(now, id, error);
+        let is_current = link.connection == chunk.connection;
+        match link.state {
+            State::Up if complete || !is_current => self.unblock(id),
+            State::Up => {
+                self.disconnected(now, id, chunk.connection, error.unwrap_or_else(broken));
             }
-        } else if written_all(link, &chunk, written) || !is_current {
-            self.unblock(id);
-        } else {
-            self.disconnected(now, id, chunk.connection, error);
+            // The reader noticed the end first and left the rest to us.
+            State::Idle => self.after_loss(now, id, error.unwrap_or_else(broken)),
+            State::Retry { .. } | State::Connecting => {}
         }
     }
 
@@ -649,10 +647,6 @@ fn broken() -> Error {
     Error::new(ErrorKind::ConnectionFailed, "the connection broke")
 }
 
-fn written_all(link: &Link, chunk: &Chunk, written: usize) -> bool {
-    written == chunk.bytes && link.connection == chunk.connection
-}
-
 fn first_frame(bytes: &[u8]) -> usize {
     match frame::announced(bytes, usize::MAX) {
         Ok(Some(len)) => frame::HEADER_BYTES + len,
@@ -661,7 +655,7 @@ fn first_frame(bytes: &[u8]) -> usize {
 }
 
 /// How many frames end within the first `written` bytes, and where the last of them ends.
-fn complete_frames(bytes: &[u8], written: usize) -> (usize, usize) {
+fn complete_frames(bytes: &[u8], written: usize) -> (u64, usize) {
     let (mut frames, mut end) = (0, 0);
     loop {
         let next = end + first_frame(&bytes[end..]);
