@@ -1,6 +1,9 @@
 //! The registry against a model: any interleaving of connections, registrations, heartbeats,
 //! closes and time gives what a few rules say, and nobody spins.
 
+// Helpers of tests may panic as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use distflow_core::limits;

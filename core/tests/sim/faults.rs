@@ -138,7 +138,7 @@ impl World {
         self.env.schedule_turn(pid);
         let in_us = self.env.rng.below(MS);
         self.env.at(in_us, Event::Timer(pid));
-        if site == 0 {
+        if self.pmd == Some(pid) {
             self.pmd_is_back();
         } else if self.env.meta[pid].started_us.is_some() {
             let since_us = self.env.now_us;

@@ -39,8 +39,9 @@ pub fn run(seed: u64, verbose: bool) -> Report {
     }
 }
 
-/// Runs seeds on all cores until `enough` says so or they are used up; in order of seed.
-fn sweep(
+/// Runs seeds on all cores, with a planted bug or, if that is empty, without, until `enough`
+/// says so or they are used up. In order of seed.
+pub fn sweep(
     seeds: std::ops::Range<u64>,
     plant: &'static str,
     enough: impl Fn(&Report) -> bool + Sync,
@@ -70,18 +71,6 @@ fn sweep(
     let mut reports = reports.into_inner().unwrap();
     reports.sort_by_key(|report: &Report| report.seed);
     reports
-}
-
-/// Runs seeds from `first` on, with a planted bug or, if that is empty, without.
-pub fn run_many(first: u64, count: u64, plant: &'static str) -> Vec<Report> {
-    sweep(first..first + count, plant, |_| false)
-}
-
-/// The first run that finds a planted bug.
-#[cfg(feature = "plants")]
-pub fn first_failure(plant: &'static str, count: u64) -> Option<Report> {
-    let reports = sweep(0..count, plant, |report| report.failure.is_some());
-    reports.into_iter().find(|report| report.failure.is_some())
 }
 
 /// The switch is one of the thread, so every worker sets it.

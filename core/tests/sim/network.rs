@@ -194,7 +194,10 @@ impl Env {
             return self.queue.push(at_us, event);
         }
         let at_us = self.now_us + self.delay_us();
-        match self.net.listeners.get(&port).copied() {
+        // A process that dials a dead one's port, which is its own by now, is turned away here.
+        let dialler = self.net.conns[conn][0].pid;
+        let listener = self.net.listeners.get(&port).copied();
+        match listener.filter(|&pid| pid != dialler) {
             None => self.queue.push(at_us, Event::Dialled(conn, Dial::Refused)),
             Some(pid) => {
                 let site = self.meta[pid].site;

@@ -211,10 +211,8 @@ impl RawClient {
                     env.fail(|| format!("R5: {} has a second owner: {node:?}", name));
                 }
             }
-            (Ask::Resolve(name), Err(error)) => {
-                if self.alias.as_deref() == Some(&*name) {
-                    env.fail(|| format!("R5: {} holds '{name}', but: {error}", self.id));
-                }
+            (Ask::Resolve(name), Err(error)) if self.alias.as_deref() == Some(&*name) => {
+                env.fail(|| format!("R5: {} holds '{name}', but: {error}", self.id));
             }
             (Ask::Steal(pid, since_us), Ok(_)) => {
                 let meta = &env.meta[pid];
