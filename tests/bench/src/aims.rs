@@ -125,12 +125,12 @@ pub const AIMS: &[Aim] = &[
     )
     .against("large.chunks.mb32", "chunk list"),
     Aim::value(
-        "linear: 32 MiB to 8 MiB",
-        "large.distflow.mb32",
+        "one message of 8 MiB",
+        "large.distflow.mb8",
         Time,
-        AtMost(4.8),
+        AtMost(1.5),
     )
-    .against("large.distflow.mb8", "8 MiB"),
+    .against("large.chunks.mb8", "chunk list"),
     Aim::value("round trip p50", TRIP, Time, AtMost(1.35))
         .against("trip.blocking.p50", "blocking TCP"),
     Aim::value("round trip p50", TRIP, Time, AtMost(1.15))
@@ -169,11 +169,25 @@ pub const AIMS: &[Aim] = &[
         AtLeast(1.5e5),
     ),
     Aim::value(
+        "register+unregister, 1,000",
+        "pmd1000.distflow.register_rate",
+        Rate,
+        AtLeast(0.73),
+    )
+    .against("pmd1000.floor.register_rate", "bare loop"),
+    Aim::value(
         "register+unregister, 10,000",
         "pmd10000.distflow.register_rate",
         Rate,
         AtLeast(1.5e5),
     ),
+    Aim::value(
+        "register+unregister, 10,000",
+        "pmd10000.distflow.register_rate",
+        Rate,
+        AtLeast(0.73),
+    )
+    .against("pmd10000.floor.register_rate", "bare loop"),
     Aim::value(
         "registry bytes per known send",
         "known_peer.bytes",

@@ -24,6 +24,11 @@ impl Child {
     /// Starts it, on one processor if one is given. Its standard input is a pipe, so that it
     /// can notice the end of this process.
     pub fn spawn(mut command: Command, cpu: Option<usize>) -> Result<Self> {
+        command.stdout(Stdio::piped());
+        Self::start(command, cpu)
+    }
+
+    fn start(mut command: Command, cpu: Option<usize>) -> Result<Self> {
         let name = format!("{command:?}");
         if let Some(cpu) = cpu {
             // SAFETY: the closure makes one system call and allocates nothing.
@@ -31,7 +36,6 @@ impl Child {
         }
         let mut child = command
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| failure(format!("cannot run {name}: {error}")))?;
         let (sender, lines) = channel();
@@ -46,6 +50,13 @@ impl Child {
             });
         }
         Ok(Self { child, lines, name })
+    }
+
+    /// Starts one whose output nobody reads: a line printed per request would otherwise wake
+    /// this process, and be measured.
+    pub fn spawn_silent(mut command: Command, cpu: Option<usize>) -> Result<Self> {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Self::start(command, cpu)
     }
 
     pub fn pid(&self) -> u32 {

