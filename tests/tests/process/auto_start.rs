@@ -129,11 +129,8 @@ fn a_daemon_detaches_and_says_when_it_is_ready() {
     PmdClient::connect("localhost", port).unwrap();
     let pid = daemons(port)[0];
     // SAFETY: getsid only asks.
-    assert_eq!(
-        unsafe { libc::getsid(pid) },
-        pid,
-        "it has a session of its own"
-    );
+    let session = unsafe { libc::getsid(pid) };
+    assert_eq!(session, pid, "it has a session of its own");
     // A second one finds the port served and is content.
     let again = distflow(&["pmd", "start", "--daemon", "--port", &port.to_string()]);
     assert!({ again }.output().unwrap().status.success());
