@@ -292,7 +292,11 @@ impl World {
 
     fn reset_some(&mut self) {
         for _ in 0..1 + self.env.rng.below(6) {
-            let whole = self.env.net.whole();
+            let mut whole = self.env.net.whole();
+            if self.env.chance(50) && whole.iter().any(|&conn| self.env.net.is_blocked(conn)) {
+                // The most there is to lose, and to send again.
+                whole.retain(|&conn| self.env.net.is_blocked(conn));
+            }
             if whole.is_empty() {
                 return;
             }

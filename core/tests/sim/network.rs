@@ -120,6 +120,11 @@ impl Network {
         let all = self.live.iter().copied();
         all.filter(|&conn| self.is_whole(conn)).collect()
     }
+
+    /// Whether a write waits for the other side to read.
+    pub fn is_blocked(&self, conn: ConnIx) -> bool {
+        self.conns[conn].iter().any(|end| end.wants_room)
+    }
 }
 
 impl Env {

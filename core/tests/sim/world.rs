@@ -277,7 +277,7 @@ impl World {
             return own;
         }
         loop {
-            let port = 10_000 + self.env.rng.below(self.slots.len() as u64 + 3) as u16;
+            let port = 10_000 + self.env.rng.below(self.slots.len() as u64 + 1) as u16;
             if !self.env.net.listeners.contains_key(&port) {
                 return port;
             }
