@@ -112,6 +112,9 @@ async fn write(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
         };
         let Some((bytes, written)) = chunk else {
             sink.flush.notified().await;
+            // A burst goes on: whoever sends gets the time to queue more, and one write takes it
+            // all. Without this, each wake-up found a few messages only.
+            std::thread::yield_now();
             continue;
         };
         let mut guard = ChunkGuard {

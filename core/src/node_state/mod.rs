@@ -47,6 +47,9 @@ pub struct NodeState {
     registry: RegistryLink,
     peers: Peers,
     outbound: Outbound,
+    /// Where the last message went; most go where the one before went. Forgotten with any
+    /// change of the table or of a link.
+    last_target: Option<(String, LinkId)>,
     /// Messages whose target is being resolved, by target, in order.
     resolving: HashMap<String, VecDeque<(CallId, Payload)>>,
     resolving_count: usize,
@@ -93,6 +96,7 @@ impl NodeState {
                 now,
             ),
             peers: Peers::default(),
+            last_target: None,
             resolving: HashMap::new(),
             resolving_count: 0,
             resolving_bytes: 0,
@@ -174,10 +178,10 @@ impl NodeState {
         if self.life != Life::Running {
             return Err(Error::not_started());
         }
-        let link = match self.peers.link(target) {
-            Some(link) => link,
-            None => match self.peers.lookup(target).cloned() {
-                Some(info) => self.add_link(&info)?,
+        let link = match &self.last_target {
+            Some((name, link)) if name == target => *link,
+            _ => match self.find_link(target)? {
+                Some(link) => link,
                 None => return self.send_unresolved(now, target, payload, wait).map(Some),
             },
         };
@@ -193,6 +197,17 @@ impl NodeState {
             }
             _ => Ok(None),
         }
+    }
+
+    /// The link to a target in the table, and makes one if there is none.
+    fn find_link(&mut self, target: &str) -> Result<Option<LinkId>> {
+        let link = match (self.peers.link(target), self.peers.lookup(target).cloned()) {
+            (Some(link), _) => link,
+            (None, Some(info)) => self.add_link(&info)?,
+            (None, None) => return Ok(None),
+        };
+        self.last_target = Some((target.to_owned(), link));
+        Ok(Some(link))
     }
 
     fn add_link(&mut self, info: &NodeInfo) -> Result<LinkId> {
@@ -482,6 +497,9 @@ impl NodeState {
 
     /// Makes joins and leaves known, and lets links and waiting sends follow.
     fn apply(&mut self, now: Now, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            self.last_target = None;
+        }
         for change in changes {
             match change {
                 Change::Join(info) => {
@@ -574,6 +592,7 @@ impl NodeState {
                     .actions
                     .push_back(Action::Ended(call, Outcome::Done(result))),
                 outbound::Output::Removed(peer, link) => {
+                    self.last_target = None;
                     if self.peers.link(peer.as_str()) == Some(link) {
                         self.peers.set_link(peer.as_str(), None);
                     }

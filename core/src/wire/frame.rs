@@ -75,12 +75,14 @@ impl FrameReader {
 
     /// The buffer to read into, with room for the next read.
     pub fn buf(&mut self) -> &mut BytesMut {
-        // Doubling keeps a large frame linear; the cap keeps it from overshooting the frame.
+        // Growing by a factor keeps a large frame linear; the cap keeps it from overshooting the
+        // frame.
         let missing = match announced(&self.buf, self.bytes_max) {
             Ok(Some(len)) => (HEADER_BYTES + len).saturating_sub(self.buf.len()),
             _ => 0,
         };
-        let room = missing.min(self.buf.len()).max(self.read_bytes);
+        const GROWTH: usize = 3;
+        let room = missing.min(self.buf.len() * GROWTH).max(self.read_bytes);
         self.buf.reserve(room);
         &mut self.buf
     }

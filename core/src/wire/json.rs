@@ -60,7 +60,8 @@ impl Scanner<'_> {
 
     #[inline(always)]
     fn skip_space(&mut self) {
-        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+        // Most text has none: one comparison settles that.
+        while self.peek() <= b' ' && matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
     }
