@@ -42,6 +42,12 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Whether both are the same name, at the price of a pointer comparison when one
+            /// is a clone of the other.
+            pub fn is(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+            }
         }
 
         impl std::fmt::Display for $name {

@@ -179,10 +179,12 @@ impl Connection<'_> {
                         payload,
                         timestamp,
                     }) => {
-                        let names = (from.clone(), to);
-                        if *run.get_or_insert_with(|| names.clone()) != names {
+                        let goes_on = run
+                            .as_ref()
+                            .is_some_and(|(run_from, run_to)| run_from.is(&from) && run_to.is(&to));
+                        if !goes_on {
                             self.deliver(run.take()).await?;
-                            run = Some(names);
+                            run = Some((from.clone(), to));
                         }
                         let weight = payload.len() + MESSAGE_BYTES;
                         let message = Message {
