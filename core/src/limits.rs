@@ -125,8 +125,9 @@ pub const INBOUND_MAX: usize = 16_384;
 pub const SENDERS_MAX: usize = 65_536;
 /// First size of a connection's read buffer; it grows while reads fill it.
 pub const READ_BYTES_MIN: usize = 4 << 10;
-/// Largest size of a connection's read buffer between frames.
-pub const READ_BYTES_MAX: usize = 256 << 10;
+/// Largest size of a connection's read buffer between frames. Larger ones were slower: the
+/// allocator hands them back to the system and gets them again, page by page.
+pub const READ_BYTES_MAX: usize = 64 << 10;
 /// Time `shutdown` spends on flushing and saying good-bye.
 pub const SHUTDOWN_MS: u64 = 1_500;
 
