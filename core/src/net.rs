@@ -59,6 +59,15 @@ pub fn is_loopback(host: &str) -> bool {
         || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Whether a PMD that listens on `localhost` is reached at this host.
+pub fn is_localhost(host: &str) -> bool {
+    let localhost = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+    ];
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip| localhost.contains(&ip))
+}
+
 /// The addresses of a host, in the order to try. `localhost` needs no resolver.
 pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     if host.eq_ignore_ascii_case("localhost") {

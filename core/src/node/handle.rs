@@ -169,7 +169,7 @@ impl Node {
             heartbeat_ms: options
                 .use_heartbeat
                 .then_some(options.heartbeat_interval_ms),
-            may_launch: options.auto_start && net::is_loopback(&options.pmd_host),
+            may_launch: options.auto_start && net::is_localhost(&options.pmd_host),
             start_timeout_ms: options.start_timeout_ms,
             request_timeout_ms: options.request_timeout_ms,
             queue_bytes_max: options.queue_bytes_max,
@@ -241,6 +241,9 @@ impl Node {
     }
 
     /// Sends a value to an alias or node id.
+    ///
+    /// The value is serialized: a `&str` becomes a JSON string, also if it holds JSON. JSON text
+    /// goes through [`Payload::from_json`] and [`Node::send_payload`].
     ///
     /// Ends when the message is in the queue of an established connection, waiting for room if
     /// the queue is full. Delivery is at most once and in order; see `docs/guarantees.md`.
@@ -367,6 +370,9 @@ impl Node {
 
     /// Adds a handler that is called with every message, on the node's callback thread. What
     /// waits in the mailbox comes first. Handlers and `recv` compete for messages.
+    ///
+    /// A handler that holds a clone of the node, to answer, keeps the node alive: end it with
+    /// [`Node::shutdown`].
     pub fn on_message(&self, handler: impl Fn(&Message) + Send + Sync + 'static) -> Result<()> {
         self.inner.shared.check_fork()?;
         let shared = Arc::downgrade(&self.inner.shared);

@@ -81,6 +81,11 @@ pub(super) async fn connect(
         wrote_at_us: AtomicU64::new(0),
         rest: Mutex::new(Rest::Nothing),
     });
+    let rest = GiveBack {
+        shared: &shared,
+        id,
+        sink: &sink,
+    };
     shared.add_sink(id, sink.clone());
     let end = tokio::select! {
         // A peer may write back on this connection; that is read like any other.
@@ -88,15 +93,28 @@ pub(super) async fn connect(
         () = write(&shared, id, &sink) => None,
         () = sink.closed.notified() => None,
     };
-    // Every chunk is given back, or the link could never have another.
-    let rest = std::mem::replace(&mut *sink.rest.lock(), Rest::Ended);
-    if let Rest::Chunk(bytes, written) = rest {
-        done(&shared, id, bytes, written, None);
-    }
+    drop(rest);
     if let Some(error) = end {
         shared.step(|locked, now| {
             locked.state.peer_disconnected(now, id, connection, error);
         });
+    }
+}
+
+/// Gives back what a caller's thread left to the writer task, however the connection ends:
+/// without it the link could never have another chunk, and the messages would go uncounted.
+struct GiveBack<'a> {
+    shared: &'a Arc<Shared>,
+    id: LinkId,
+    sink: &'a Sink,
+}
+
+impl Drop for GiveBack<'_> {
+    fn drop(&mut self) {
+        let rest = std::mem::replace(&mut *self.sink.rest.lock(), Rest::Ended);
+        if let Rest::Chunk(bytes, written) = rest {
+            done(self.shared, self.id, bytes, written, None);
+        }
     }
 }
 

@@ -20,7 +20,8 @@ pub struct NodeOptions {
     pub pmd_host: String,
     /// Port of the PMD. Default 4369.
     pub pmd_port: u16,
-    /// Launch a PMD when none answers on loopback. Default true.
+    /// Launch a PMD when none answers and `pmd_host` is `localhost`, `127.0.0.1` or `::1`, where
+    /// a launched one listens. Default true.
     pub auto_start: bool,
     /// The command to launch it with; default: searched, see [`Launcher::find`].
     pub launcher: Option<Launcher>,

@@ -13,7 +13,8 @@ pub enum NodeEvent {
     /// A node joined. Nodes that were there when this node started are not announced; ask
     /// `peers` or `discover` for them.
     PeerJoin(Arc<NodeInfo>),
-    /// A node left, and why.
+    /// A node left, and why. As with the originals, this includes the node itself when it shuts
+    /// down.
     PeerLeave(Arc<NodeInfo>, LeaveCause),
     /// The connection to the PMD is lost. Messages to known peers still go.
     RegistryLost(Error),

@@ -62,6 +62,13 @@ struct Chunk {
     has_open: bool,
 }
 
+impl Chunk {
+    /// Length of the frame that opens the link, if the chunk begins with it.
+    fn open_bytes(&self, bytes: &[u8]) -> usize {
+        if self.has_open { first_frame(bytes) } else { 0 }
+    }
+}
+
 #[derive(Debug)]
 struct Link {
     generation: u32,
@@ -112,11 +119,7 @@ impl Link {
     /// Puts what was not written completely back to the front of the queue.
     fn written_partly(&mut self, chunk: &Chunk, mut bytes: Vec<u8>, written: usize) {
         // The open frame of a dead connection means nothing to the next one.
-        let open = if chunk.has_open {
-            first_frame(&bytes)
-        } else {
-            0
-        };
+        let open = chunk.open_bytes(&bytes);
         let (messages, end) = if crate::plant::active("resend_all") {
             (0, 0)
         } else {
@@ -171,6 +174,8 @@ pub(super) struct Outbound {
     /// Calls waiting for room.
     blocked: usize,
     blocked_bytes: usize,
+    /// Chunks whose writers still hold them, of links that have ended.
+    orphans: Vec<(LinkId, Chunk)>,
     /// No link tries again before this.
     next_retry_ms: Option<u64>,
 }
@@ -195,6 +200,7 @@ impl Outbound {
             lost: 0,
             blocked: 0,
             blocked_bytes: 0,
+            orphans: Vec::new(),
             next_retry_ms: None,
         }
     }
@@ -452,7 +458,9 @@ impl Outbound {
         written: usize,
         error: Option<Error>,
     ) {
-        let Some(link) = self.get(id) else { return };
+        let Some(link) = self.get(id) else {
+            return self.orphan_done(id, &bytes, written);
+        };
         let Some(chunk) = link.chunk.take() else {
             return;
         };
@@ -471,6 +479,17 @@ impl Outbound {
             // The reader noticed the end first and left the rest to us.
             State::Idle => self.after_loss(now, id, error.unwrap_or_else(broken)),
             State::Retry { .. } | State::Connecting => {}
+        }
+    }
+
+    /// A chunk comes back whose link has ended meanwhile: what was not written is lost.
+    fn orphan_done(&mut self, id: LinkId, bytes: &[u8], written: usize) {
+        let known = self.orphans.iter().position(|(link, _)| *link == id);
+        if let Some(at) = known {
+            let (_, chunk) = self.orphans.swap_remove(at);
+            let open = chunk.open_bytes(bytes);
+            let (messages, _) = complete_frames(&bytes[open..], written.saturating_sub(open));
+            self.lost += chunk.messages - messages;
         }
     }
 
@@ -535,8 +554,7 @@ impl Outbound {
     /// Gives up what is queued.
     fn abandon(&mut self, id: LinkId, error: &Error) {
         let Some(link) = self.get(id) else { return };
-        let held = link.chunk.as_ref().map_or(0, |chunk| chunk.messages);
-        let messages = std::mem::take(&mut link.queued) + held;
+        let messages = std::mem::take(&mut link.queued);
         link.queue = Vec::new();
         link.failures = 0;
         link.state = State::Idle;
@@ -569,10 +587,13 @@ impl Outbound {
             self.outputs
                 .push(Output::Do(LinkAction::Drop(id, connection)));
             let slot = self.links.get_mut(id.slot as usize);
-            if let Some(link) = slot.and_then(Option::take)
-                && link.opens
-                && link.written > 0
-            {
+            let Some(mut link) = slot.and_then(Option::take) else {
+                return;
+            };
+            if let Some(chunk) = link.chunk.take() {
+                // How much of it was written is known when its writer is through.
+                self.orphans.push((id, chunk));
+            } else if link.opens && link.written > 0 {
                 if self.parked.len() >= limits::LINKS_PARKED_MAX {
                     self.parked.pop_front();
                 }

@@ -241,12 +241,14 @@ impl RegistryLink {
 
     fn not_a_pmd(&mut self, now: Now, cause: Error) {
         self.strikes = 0;
-        let error = Error::new(
-            ErrorKind::NotPmd,
+        let text = if cause.kind() == ErrorKind::Timeout {
+            "something accepts connections on the PMD's port, but does not answer: it is not a \
+             distflow PMD, or one that hangs"
+        } else {
             "something answers on the PMD's port, but it is not a distflow PMD (Erlang's epmd \
-             also uses port 4369); stop it or choose another port",
-        )
-        .because(cause);
+             also uses port 4369); stop it or choose another port"
+        };
+        let error = Error::new(ErrorKind::NotPmd, text).because(cause);
         self.outputs.push(Output::Drop);
         if self.starting {
             self.fail_start(error);

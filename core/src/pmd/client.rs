@@ -85,6 +85,14 @@ impl PmdClient {
             }
             // An original says `Unknown message type` and is spoken to as an original.
             Err(error) if error.kind() == ErrorKind::Refused => Ok(()),
+            Err(error) if error.kind() == ErrorKind::Timeout => Err(Error::new(
+                ErrorKind::NotPmd,
+                format!(
+                    "something accepts connections on {host}:{port}, but does not answer: it is \
+                     not a distflow PMD, or one that hangs"
+                ),
+            )
+            .because(error)),
             Err(error) => Err(Error::new(
                 ErrorKind::NotPmd,
                 format!(

@@ -110,7 +110,13 @@ impl Launcher {
             let _ = pipe.take(4_096).read_to_string(&mut stderr);
         }
         match child.wait() {
-            Ok(status) if status.success() => Ok(()),
+            Ok(status) if status.success() => match PmdClient::connect("localhost", port) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(failed(format!(
+                    "'{name} pmd start --daemon' ended, but no PMD answers on port {port}"
+                ))
+                .because(error)),
+            },
             Ok(status) => Err(failed(format!(
                 "'{name} pmd start --daemon' failed ({status}): {}",
                 stderr.trim()

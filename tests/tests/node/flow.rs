@@ -205,3 +205,29 @@ fn many_large_answers_at_once_do_not_lock_up() {
         }
     });
 }
+
+#[test]
+fn a_shutdown_that_cannot_flush_still_counts_exactly() {
+    for round in 0..5 {
+        let pmd = pmd();
+        let a = node(&pmd, "a");
+        let b = builder(&pmd, "b")
+            .mailbox(10, Overflow::Block)
+            .start_blocking()
+            .unwrap();
+        let text = payload("x".repeat(100_000));
+        let short = Some(Duration::from_millis(100));
+        while a.send_blocking("b", &text, short).is_ok() {}
+        a.shutdown_blocking().unwrap();
+        // Calls that gave up waiting may have been let in since; at rest, nothing is missing.
+        assert!(
+            wait_until(LIMIT, || {
+                while b.try_recv().is_some() {}
+                balanced(&a.stats(), &b.stats())
+            }),
+            "round {round}: {:?} {:?}",
+            a.stats(),
+            b.stats()
+        );
+    }
+}
