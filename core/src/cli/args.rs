@@ -127,13 +127,31 @@ pub(super) enum NodeCommand {
         /// End when standard input ends
         #[arg(long)]
         until_eof: bool,
+        /// Messages that may wait to be printed
+        #[arg(long, value_name = "MESSAGES", default_value_t = limits::MAILBOX_MESSAGES_DEFAULT)]
+        mailbox: usize,
+        /// When that many wait: let the senders wait (block), or drop and count
+        /// (drop-newest, drop-oldest)
+        #[arg(long, value_name = "POLICY", default_value = "block")]
+        overflow: String,
+        /// Host to listen on for messages [default: localhost]
+        #[arg(long, value_name = "HOST")]
+        listen: Option<String>,
+        /// Host that other nodes are told to dial [default: localhost, or this machine's address
+        /// towards the PMD]
+        #[arg(long, value_name = "HOST")]
+        advertise: Option<String>,
+        /// Allow --listen beyond loopback. There is no authentication: anyone who reaches the
+        /// port can send messages
+        #[arg(long)]
+        insecure: bool,
     },
     /// Send one message and end
     Send {
         /// Alias or node id
         target: String,
         /// The payload: any JSON value
-        #[arg(value_name = "JSON")]
+        #[arg(value_name = "JSON", allow_hyphen_values = true)]
         payload: String,
     },
     /// Show what the PMD knows of a node, or of this machine

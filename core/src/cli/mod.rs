@@ -15,7 +15,7 @@ mod signals;
 use std::ffi::OsString;
 
 use clap::{CommandFactory, Parser};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 use args::{Cli, Command};
@@ -28,12 +28,23 @@ where
     I: IntoIterator<Item = T>,
     T: Into<OsString> + Clone,
 {
-    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    output::begin();
+    let code = run_command(arguments.into_iter().map(Into::into).collect());
+    if code == 0 && !output::is_whole() {
+        return 1;
+    }
+    code
+}
+
+fn run_command(arguments: Vec<OsString>) -> u8 {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => return args::report(&error, &arguments),
     };
-    start_logging(cli.log.as_deref());
+    if let Err(why) = start_logging(cli.log.as_deref()) {
+        err_line(&why);
+        return 1;
+    }
     let Some(command) = cli.command else {
         out_line(&Cli::command().render_help().to_string());
         return 0;
@@ -53,14 +64,14 @@ where
 }
 
 /// Logs go to standard error: `--log`, then `RUST_LOG`, then `LOG_LEVEL`; off without any.
-fn start_logging(level: Option<&str>) {
+fn start_logging(level: Option<&str>) -> Result<(), String> {
     let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let Some(filter) = level
         .map(str::to_owned)
         .or_else(|| variable("RUST_LOG"))
         .or_else(|| variable("LOG_LEVEL").map(|level| level.to_lowercase()))
     else {
-        return;
+        return Ok(());
     };
     // The originals' name for "nothing".
     let filter = if filter == "silent" {
@@ -68,16 +79,20 @@ fn start_logging(level: Option<&str>) {
     } else {
         filter
     };
+    let is_level = filter.parse::<LevelFilter>().is_ok();
     match filter.parse::<Targets>() {
-        Ok(filter) => {
+        // A word that is no level would silently be taken for the name of a target.
+        Ok(targets) if is_level || filter.contains('=') => {
             let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
             // A host program may have a subscriber of its own, which then stays.
             let _ = tracing_subscriber::registry()
-                .with(layer.with_filter(filter))
+                .with(layer.with_filter(targets))
                 .try_init();
+            Ok(())
         }
-        Err(error) => err_line(&format!(
-            "log filter '{filter}' is not understood ({error}); use error, warn, info, debug or trace"
+        _ => Err(format!(
+            "log level '{filter}' is not understood; use error, warn, info, debug, trace or off, \
+             or pairs of target=level"
         )),
     }
 }

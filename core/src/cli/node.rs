@@ -1,17 +1,20 @@
 //! `distflow node …`.
 
-use std::io::BufRead;
+use std::io::{BufRead, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::cli::args::{NodeCommand, Place};
-use crate::cli::output::{err_line, node_json, out_line};
+use crate::cli::output::{err_line, is_whole, node_json, out_line};
 use crate::cli::signals;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+use crate::mailbox::{MailboxConfig, Overflow};
 use crate::net;
 use crate::node::{Message, Node, NodeOptions};
 use crate::node_state::NodeEvent;
@@ -28,17 +31,30 @@ pub(super) fn run(command: NodeCommand, place: &Place) -> u8 {
             heartbeat,
             no_auto_start,
             until_eof,
-        } => {
+            mailbox,
+            overflow,
+            listen,
+            advertise,
+            insecure,
+        } => Overflow::from_name(&overflow).and_then(|overflow| {
             let options = NodeOptions {
                 alias,
                 node_id,
                 meta,
                 use_heartbeat: heartbeat,
                 auto_start: !no_auto_start,
+                mailbox: MailboxConfig {
+                    messages_max: mailbox,
+                    overflow,
+                    ..MailboxConfig::default()
+                },
+                listen_host: listen.unwrap_or_else(|| "localhost".into()),
+                advertised_host: advertise,
+                insecure,
                 ..options(place)
             };
             serve(options, until_eof)
-        }
+        }),
         NodeCommand::Send { target, payload } => send(options(place), &target, &payload),
         NodeCommand::Info { target } => info(place, target.as_deref()),
     };
@@ -73,7 +89,7 @@ struct Line {
 
 fn serve(options: NodeOptions, until_eof: bool) -> Result<()> {
     // Before any thread is started, so that all of them hold the signals back.
-    let (stop, stopped) = tokio::sync::mpsc::unbounded_channel();
+    let (stop, mut stopped) = tokio::sync::mpsc::unbounded_channel();
     let on_signal = stop.clone();
     let stop_on_signal = move || {
         // The receiver is gone only when the node is ending anyway.
@@ -87,21 +103,42 @@ fn serve(options: NodeOptions, until_eof: bool) -> Result<()> {
     let first_line = Arc::new(Mutex::new(()));
     let not_yet = first_line.lock();
     let gate = first_line.clone();
+    let unread = stop.clone();
     node.on_event(move |event| {
         drop(gate.lock());
         print_event(event);
+        stop_if_unread(&unread);
     })?;
     print_started(&node);
     drop(not_yet);
-    node.on_message(print_message)?;
+    let unread = stop.clone();
+    node.on_message(move |message| {
+        print_message(message);
+        stop_if_unread(&unread);
+    })?;
+    read_lines(&node, stop, until_eof)?;
+    block_on(stopped.recv());
+    end(&node)
+}
+
+/// A node whose output nobody reads would go on swallowing messages.
+fn stop_if_unread(stop: &UnboundedSender<()>) {
+    if !is_whole() {
+        let _ = stop.send(());
+    }
+}
+
+/// Reads and sends lines on a thread of its own. Reading can't be interrupted, so the thread is
+/// left to itself at the end.
+fn read_lines(node: &Node, stop: UnboundedSender<()>, until_eof: bool) -> Result<()> {
     let sender = node.clone();
-    // Reading standard input can't be interrupted, so its thread is left to itself at the end.
     std::thread::Builder::new()
         .name("distflow-stdin".into())
         .spawn(move || {
-            for line in std::io::stdin().lock().lines().map_while(|line| line.ok()) {
-                if !line.trim().is_empty() {
-                    send_line(&sender, &line);
+            let mut input = std::io::stdin().lock();
+            while let Some(line) = next_line(&mut input) {
+                if let Err(error) = line.and_then(|line| send_line(&sender, &line)) {
+                    print_error(&error);
                 }
             }
             if until_eof {
@@ -111,12 +148,56 @@ fn serve(options: NodeOptions, until_eof: bool) -> Result<()> {
                 std::mem::forget(stop);
             }
         })
-        .map_err(|error| Error::io("cannot read standard input", &error))?;
-    let mut stopped = stopped;
-    block_on(stopped.recv());
-    node.shutdown_blocking()?;
-    out_line("{\"event\":\"stopped\"}");
-    Ok(())
+        .map(drop)
+        .map_err(|error| Error::io("cannot read standard input", &error))
+}
+
+/// The next line, of bounded length; `None` at the end of the input.
+fn next_line(input: &mut impl BufRead) -> Option<Result<String>> {
+    let bytes_max = limits::NODE_FRAME_BYTES_MAX as u64;
+    let mut line = Vec::new();
+    let read = input.take(bytes_max).read_until(b'\n', &mut line);
+    if read.ok()? == 0 {
+        return None;
+    }
+    if line.len() as u64 == bytes_max && !line.ends_with(b"\n") {
+        // The rest of it is skipped, piece by piece.
+        loop {
+            line.clear();
+            let read = input.take(1 << 16).read_until(b'\n', &mut line);
+            if read.ok()? == 0 || line.ends_with(b"\n") {
+                break;
+            }
+        }
+        let text = format!("a line is longer than {bytes_max} bytes");
+        return Some(Err(Error::new(ErrorKind::TooLarge, text)));
+    }
+    Some(String::from_utf8(line).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let text = format!("a line is not UTF-8 from byte {at} on");
+        Error::new(ErrorKind::InvalidMessage, text)
+    }))
+}
+
+/// Says good-bye, but not for ever: a callback may be stuck in printing to a pipe that nobody
+/// reads.
+fn end(node: &Node) -> Result<()> {
+    const GOOD_BYE: Duration = Duration::from_secs(4);
+    let (ended, end) = std::sync::mpsc::channel();
+    let ending = node.clone();
+    std::thread::spawn(move || {
+        let _ = ended.send(ending.shutdown_blocking());
+    });
+    match end.recv_timeout(GOOD_BYE) {
+        Ok(result) => {
+            out_line("{\"event\":\"stopped\"}");
+            result
+        }
+        Err(_) => Err(Error::new(
+            ErrorKind::Timeout,
+            "ended without having printed everything: nobody reads the output",
+        )),
+    }
 }
 
 fn print_started(node: &Node) {
@@ -130,29 +211,30 @@ fn print_started(node: &Node) {
     out_line(&started.to_string());
 }
 
-fn send_line(node: &Node, line: &str) {
-    let sent = serde_json::from_str::<Line>(line)
-        .map_err(|error| {
-            Error::new(
-                ErrorKind::InvalidMessage,
-                format!("a line must be {{\"to\":…,\"payload\":…}}: {error}"),
-            )
-        })
-        .and_then(|line| {
-            let payload = match &line.payload {
-                Some(payload) => Payload::from_json(payload.get().to_owned())?,
-                None => Payload::absent(),
-            };
-            node.send_blocking(&line.to, &payload, None)
-        });
-    if let Err(error) = sent {
-        let failed = serde_json::json!({
-            "event": "error",
-            "code": error.kind().name(),
-            "error": error.to_string(),
-        });
-        out_line(&failed.to_string());
+fn send_line(node: &Node, line: &str) -> Result<()> {
+    if line.trim().is_empty() {
+        return Ok(());
     }
+    let line: Line = serde_json::from_str(line).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidMessage,
+            format!("a line must be {{\"to\":…,\"payload\":…}}: {error}"),
+        )
+    })?;
+    let payload = match &line.payload {
+        Some(payload) => Payload::from_json(payload.get().to_owned())?,
+        None => Payload::absent(),
+    };
+    node.send_blocking(&line.to, &payload, None)
+}
+
+fn print_error(error: &Error) {
+    let failed = serde_json::json!({
+        "event": "error",
+        "code": error.kind().name(),
+        "error": error.to_string(),
+    });
+    out_line(&failed.to_string());
 }
 
 fn print_message(message: &Message) {
@@ -240,19 +322,23 @@ fn info(place: &Place, target: Option<&str>) -> Result<()> {
         return Ok(());
     }
     let pmd = PmdClient::connect(&place.host, place.port).and_then(|mut pmd| pmd.list(None));
-    let pmd = match pmd {
-        Ok(nodes) => format!("{} nodes", nodes.len()),
-        Err(error) => error.to_string(),
-    };
     if place.json {
         let info = serde_json::json!({
-            "version": crate::VERSION, "host": net::hostname(), "pmd": pmd, "port": place.port,
+            "version": crate::VERSION,
+            "host": net::hostname(),
+            "port": place.port,
+            "running": pmd.is_ok(),
+            "nodes": pmd.as_ref().map(Vec::len).ok(),
         });
         out_line(&info.to_string());
     } else {
+        let nodes = match &pmd {
+            Ok(nodes) => format!("{} nodes", nodes.len()),
+            Err(error) => error.to_string(),
+        };
         out_line(&format!("distflow {}", crate::VERSION));
         out_line(&format!("Host: {}", net::hostname()));
-        out_line(&format!("PMD on {}:{}: {pmd}", place.host, place.port));
+        out_line(&format!("PMD on {}:{}: {nodes}", place.host, place.port));
     }
     Ok(())
 }

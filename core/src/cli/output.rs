@@ -1,14 +1,34 @@
 //! Printing that survives a closed pipe, which `println!` does not.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::wire::pmd::NodeInfo;
 
-/// Prints text to standard output as it is.
+/// Something could not be printed since the command began.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// Forgets earlier failures; a host process may run several commands.
+pub(super) fn begin() {
+    FAILED.store(false, Ordering::Relaxed);
+}
+
+/// Whether everything could be printed so far.
+pub(super) fn is_whole() -> bool {
+    !FAILED.load(Ordering::Relaxed)
+}
+
+/// Prints text to standard output as it is. A failure (a closed pipe, a full disk) is noted and
+/// becomes the exit code; whoever runs on looks at [`is_whole`].
 pub(super) fn out_text(text: &str) {
     let mut out = std::io::stdout().lock();
-    // Who closed the pipe does not want the rest.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .is_err()
+    {
+        FAILED.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Prints a line to standard output.

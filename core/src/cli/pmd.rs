@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::cli::args::{Place, PmdCommand, StartOptions};
-use crate::cli::output::{err_line, node_json, out_line};
+use crate::cli::output::{begin, err_line, is_whole, node_json, out_line};
 use crate::cli::signals;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pmd::{PmdClient, PmdEvent, PmdOptions, READY_LINE, Server, ServerNotice, spawn_daemon};
@@ -117,6 +117,9 @@ fn list(place: &Place, prefix: Option<&str>, watch: bool) -> Result<()> {
         if let Some(event) = client.next_event(LOOK)? {
             print_event(place, prefix, &event);
         }
+        if !is_whole() {
+            return Ok(());
+        }
     }
 }
 
@@ -216,6 +219,8 @@ fn start(options: &StartOptions, place: &Place) -> u8 {
     match server.run(|notice| print_notice(&notice, &signalled)) {
         Ok(()) => {
             out_line("PMD stopped");
+            // Whether anyone reads what a daemon prints is no matter of its success.
+            begin();
             0
         }
         Err(error) => fail(&error),

@@ -1,6 +1,7 @@
 //! SIGINT and SIGTERM as an ordinary event, without signal handlers.
 
-/// Calls `stop` on a thread of its own at the first SIGINT or SIGTERM. To be called before
+/// Calls `stop` on a thread of its own at the first SIGINT or SIGTERM; a second one ends the
+/// process. To be called before
 /// other threads are started, because they inherit which signals are held back.
 #[cfg(unix)]
 pub(super) fn on_terminate(stop: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
@@ -19,7 +20,13 @@ pub(super) fn on_terminate(stop: impl FnOnce() + Send + 'static) -> std::io::Res
             let mut signal = 0;
             // SAFETY: both pointers are valid for the call.
             if unsafe { libc::sigwait(&set, &mut signal) } == 0 {
+                // From here on a signal does what it does by default: end the process.
+                // SAFETY: the set is valid for the call.
+                unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut()) };
                 stop();
+                loop {
+                    std::thread::park();
+                }
             }
         })
         .map(drop)

@@ -59,6 +59,9 @@ fn a_stranger_that_hangs_up_is_no_pmd() {
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || listener.incoming().for_each(drop));
     assert_eq!(start_on(port), ErrorKind::NotPmd);
+    let error = PmdClient::connect("localhost", port).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotPmd);
+    assert!(error.to_string().contains("epmd"), "{error}");
 }
 
 #[test]
@@ -83,7 +86,7 @@ fn a_stranger_that_says_nothing_is_no_pmd() {
     assert_eq!(start_on(port), ErrorKind::NotPmd);
     let error = PmdClient::connect("localhost", port).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotPmd);
-    assert!(error.to_string().contains("epmd"), "{error}");
+    assert!(error.to_string().contains("does not answer"), "{error}");
     drop(listener);
 }
 
@@ -99,6 +102,20 @@ fn a_launcher_that_fails_is_named() {
     assert_eq!(error.kind(), ErrorKind::PmdLaunchFailed);
     assert!(
         error.to_string().contains("/nonexistent/distflow"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_launcher_that_starts_nothing_is_named() {
+    let error = Node::builder()
+        .pmd_port(free_port())
+        .with(|options| options.launcher = Some(Launcher::new(vec!["true".into()]).unwrap()))
+        .start_blocking()
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PmdLaunchFailed);
+    assert!(
+        error.to_string().contains("'true pmd start --daemon'"),
         "{error}"
     );
 }

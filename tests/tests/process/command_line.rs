@@ -153,7 +153,7 @@ fn json_output_parses() {
     assert_eq!(json(&["pmd", "list"])[0]["alias"], "j");
     assert_eq!(json(&["pmd", "resolve", "j"])["meta"]["zone"], 7);
     assert_eq!(json(&["node", "info", "j"])["meta"]["zone"], 7);
-    assert_eq!(json(&["node", "info"])["pmd"], "1 nodes");
+    assert_eq!(json(&["node", "info"])["nodes"], 1);
 }
 
 #[test]
@@ -269,4 +269,114 @@ fn a_closed_pipe_is_no_panic() {
     drop(reader);
     let output = command.stdout(writer).output().unwrap();
     assert!(!err(&output).contains("panicked"), "{output:?}");
+}
+
+#[test]
+fn a_node_whose_output_nobody_reads_ends() {
+    let (_pmd, port) = pmd(&[]);
+    let mut command = distflow(&["node", "run", "--alias", "unread", "--no-auto-start"]);
+    command.args(["--port", &port.to_string()]);
+    let mut child = command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut out, &mut first).unwrap();
+    assert!(first.contains("started"), "{first}");
+    drop(out);
+    let port = port.to_string();
+    let sent = run(&["node", "send", "unread", "1", "--port", &port]);
+    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn a_node_that_is_stuck_in_printing_ends_on_a_signal() {
+    let (_pmd, port) = pmd(&[]);
+    let mut command = distflow(&["node", "run", "--alias", "stuck", "--no-auto-start"]);
+    command.args(["--port", &port.to_string()]);
+    let mut child = command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut out, &mut first).unwrap();
+    // More than a pipe holds; the sender feels it because the node lets senders wait.
+    let builder = distflow_core::Node::builder().pmd_port(port);
+    let sender = builder.auto_start(false).start_blocking().unwrap();
+    let text = distflow_core::Payload::from_value(&"x".repeat(50_000)).unwrap();
+    for _ in 0..10 {
+        sender.send_blocking("stuck", &text, Some(LIMIT)).unwrap();
+    }
+    // SAFETY: the process is our child and was not waited for.
+    unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    drop(out);
+}
+
+#[test]
+fn bad_lines_are_named_and_the_next_one_is_taken() {
+    let (_pmd, port) = pmd(&[]);
+    let mut node = NodeProcess::start(port, "lines", &["--no-auto-start"]);
+    for (line, code) in [
+        (
+            &b"{\"to\":\"lines\",\"payload\":\"caf\xe9\"}\n"[..],
+            "invalid_message",
+        ),
+        (b"{\"to\":\"lines\"", "invalid_message"),
+        (b"{\"to\":\"lines\",\"paylod\":1}\n", "invalid_message"),
+        (b"{\"to\":\"nobody\",\"payload\":1}\n", "resolve_failed"),
+    ] {
+        std::io::Write::write_all(node.child.stdin(), line).unwrap();
+        if !line.ends_with(b"\n") {
+            node.child.write_line("");
+        }
+        assert_eq!(node.event("error")["code"], code);
+    }
+    let long = vec![b'x'; 20 << 20];
+    std::io::Write::write_all(node.child.stdin(), &long).unwrap();
+    node.child.write_line("");
+    assert_eq!(node.event("error")["code"], "too_large");
+    node.send("lines", "1");
+    assert_eq!(node.event("message")["payload"], 1);
+}
+
+#[test]
+fn what_cannot_be_printed_is_a_failure() {
+    let (_pmd, port) = pmd(&[]);
+    let mut command = distflow(&["pmd", "list", "--port", &port.to_string()]);
+    let full = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = command.stdout(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
+fn wrong_bounds_of_the_mailbox_are_named() {
+    let (_pmd, port) = pmd(&[]);
+    let flags = ["--no-auto-start", "--mailbox", "0"];
+    let refused = NodeProcess::spawn(port, "none", &flags).wait(LIMIT);
+    assert_eq!(refused.unwrap().code(), Some(1));
+    let output = run(&["node", "run", "--overflow", "drop-all", "--port", "1"]);
+    assert!(
+        err(&output).contains("drop-newest, drop-oldest or block"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_log_level_that_is_none_is_named() {
+    let output = run(&["pmd", "status", "--log", "nonsense"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        err(&output).contains("'nonsense' is not understood"),
+        "{output:?}"
+    );
 }
