@@ -146,6 +146,14 @@ struct Parked {
     written: u64,
 }
 
+/// A chunk whose link ended while its writer held it.
+#[derive(Debug)]
+struct Orphan {
+    link: LinkId,
+    peer: NodeId,
+    chunk: Chunk,
+}
+
 /// How a message was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
@@ -175,7 +183,7 @@ pub(super) struct Outbound {
     blocked: usize,
     blocked_bytes: usize,
     /// Chunks whose writers still hold them, of links that have ended.
-    orphans: Vec<(LinkId, Chunk)>,
+    orphans: Vec<Orphan>,
     /// No link tries again before this.
     next_retry_ms: Option<u64>,
 }
@@ -484,12 +492,19 @@ impl Outbound {
 
     /// A chunk comes back whose link has ended meanwhile: what was not written is lost.
     fn orphan_done(&mut self, id: LinkId, bytes: &[u8], written: usize) {
-        let known = self.orphans.iter().position(|(link, _)| *link == id);
-        if let Some(at) = known {
-            let (_, chunk) = self.orphans.swap_remove(at);
-            let open = chunk.open_bytes(bytes);
-            let (messages, _) = complete_frames(&bytes[open..], written.saturating_sub(open));
-            self.lost += chunk.messages - messages;
+        let known = self.orphans.iter().position(|orphan| orphan.link == id);
+        let Some(at) = known else { return };
+        let Orphan { peer, chunk, .. } = self.orphans.swap_remove(at);
+        let open = chunk.open_bytes(bytes);
+        let (complete, _) = complete_frames(&bytes[open..], written.saturating_sub(open));
+        let messages = chunk.messages - complete;
+        if messages > 0 {
+            self.lost += messages;
+            self.outputs.push(Output::Event(NodeEvent::SendFailed {
+                to: peer,
+                messages,
+                error: broken(),
+            }));
         }
     }
 
@@ -592,7 +607,11 @@ impl Outbound {
             };
             if let Some(chunk) = link.chunk.take() {
                 // How much of it was written is known when its writer is through.
-                self.orphans.push((id, chunk));
+                self.orphans.push(Orphan {
+                    link: id,
+                    peer: link.peer,
+                    chunk,
+                });
             } else if link.opens && link.written > 0 {
                 if self.parked.len() >= limits::LINKS_PARKED_MAX {
                     self.parked.pop_front();
