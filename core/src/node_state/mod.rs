@@ -7,6 +7,7 @@
 mod config;
 mod event;
 mod inbound;
+mod link;
 mod outbound;
 mod peers;
 mod registry_link;

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::CallId;
 use super::event::NodeEvent;
+use super::link::{Chunk, Link, State, complete_frames};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::names::NodeId;
@@ -44,94 +45,6 @@ pub(super) enum Output {
     Done(CallId, Result<()>),
     /// The link is gone; the peer table must not refer to it.
     Removed(NodeId, LinkId),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Idle,
-    Retry { at_ms: u64 },
-    Connecting,
-    Up,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    connection: u64,
-    messages: u64,
-    bytes: usize,
-    has_open: bool,
-}
-
-impl Chunk {
-    /// Length of the frame that opens the link, if the chunk begins with it.
-    fn open_bytes(&self, bytes: &[u8]) -> usize {
-        if self.has_open { first_frame(bytes) } else { 0 }
-    }
-}
-
-#[derive(Debug)]
-struct Link {
-    generation: u32,
-    peer: NodeId,
-    host: String,
-    port: u16,
-    /// The peer understands the frame that opens a link.
-    opens: bool,
-    head: Vec<u8>,
-    incarnation: u64,
-    state: State,
-    connection: u64,
-    open_pending: bool,
-    /// Frames to be written, back to back.
-    queue: Vec<u8>,
-    queued: u64,
-    /// What the writer holds at the moment.
-    chunk: Option<Chunk>,
-    /// Messages written completely since the link was made.
-    written: u64,
-    written_on_connection: bool,
-    failures: u32,
-    /// Calls whose message is queued and that wait for the connection.
-    connecting: Vec<CallId>,
-    /// Calls that wait for room, with their frames.
-    blocked: VecDeque<(CallId, Vec<u8>)>,
-    /// The peer left: the queue is drained and then the link ends.
-    leaving: bool,
-}
-
-impl Link {
-    fn has_room(&self, bytes: usize, max: usize) -> bool {
-        let held = self.queue.len() + self.chunk.as_ref().map_or(0, |chunk| chunk.bytes);
-        held == 0 || held + bytes <= max
-    }
-
-    fn written_completely(&mut self, messages: u64, mut bytes: Vec<u8>) {
-        const KEEP_BYTES: usize = 1 << 20;
-        self.written += messages;
-        self.written_on_connection |= messages > 0;
-        self.failures = 0;
-        if self.queue.is_empty() && bytes.capacity() <= KEEP_BYTES {
-            bytes.clear();
-            self.queue = bytes;
-        }
-    }
-
-    /// Puts what was not written completely back to the front of the queue.
-    fn written_partly(&mut self, chunk: &Chunk, mut bytes: Vec<u8>, written: usize) {
-        // The open frame of a dead connection means nothing to the next one.
-        let open = chunk.open_bytes(&bytes);
-        let (messages, end) = if crate::plant::active("resend_all") {
-            (0, 0)
-        } else {
-            complete_frames(&bytes[open..], written.saturating_sub(open))
-        };
-        self.written += messages;
-        self.written_on_connection |= messages > 0;
-        self.queued += chunk.messages - messages;
-        bytes.drain(..open + end);
-        bytes.extend_from_slice(&self.queue);
-        self.queue = bytes;
-    }
 }
 
 /// Where the stream to a peer stands whose link ended. If the peer comes back, it goes on, so
@@ -685,24 +598,4 @@ impl Outbound {
 
 fn broken() -> Error {
     Error::new(ErrorKind::ConnectionFailed, "the connection broke")
-}
-
-fn first_frame(bytes: &[u8]) -> usize {
-    match frame::announced(bytes, usize::MAX) {
-        Ok(Some(len)) => frame::HEADER_BYTES + len,
-        _ => 0,
-    }
-}
-
-/// How many frames end within the first `written` bytes, and where the last of them ends.
-fn complete_frames(bytes: &[u8], written: usize) -> (u64, usize) {
-    let (mut frames, mut end) = (0, 0);
-    loop {
-        let next = end + first_frame(&bytes[end..]);
-        if next == end || next > written {
-            return (frames, end);
-        }
-        frames += 1;
-        end = next;
-    }
 }
