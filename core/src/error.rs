@@ -34,6 +34,12 @@ kinds! {
     InvalidArgument = 1, "invalid_argument";
     /// An address beyond loopback was asked for without saying that this is insecure.
     Insecure = 2, "insecure";
+    /// A handle is null, stale, foreign or of another type.
+    InvalidHandle = 3, "invalid_handle";
+    /// The call would wait for the callback that makes it.
+    ReentrantCall = 4, "reentrant_call";
+    /// The program was built for another version of the C ABI than the library's.
+    AbiMismatch = 5, "abi_mismatch";
     /// The node is not started, or has been shut down.
     NotStarted = 100, "not_started";
     /// The object was closed while the call waited.
@@ -78,6 +84,8 @@ kinds! {
     InvalidMessage = 303, "invalid_message";
     /// A defect in distflow; please report it.
     Internal = 900, "internal";
+    /// A defect in distflow made code panic; the panic was caught. Please report it.
+    Panic = 901, "panic";
 }
 
 impl ErrorKind {

@@ -106,6 +106,9 @@ pub const EVENTS_MAX: usize = 16_384;
 /// Shortest pause between two overflow events of one mailbox.
 pub const OVERFLOW_EVENT_MS: u64 = 1_000;
 
+/// Messages handed to a batch callback at once. More would delay events behind them.
+pub const CALLBACK_BATCH_MAX: usize = 256;
+
 /// Bytes waiting to be written to one peer; a full queue makes `send` wait.
 pub const LINK_QUEUE_BYTES_DEFAULT: usize = 4 << 20;
 /// Sends waiting for one resolution or one full queue; further ones fail as busy.

@@ -2,32 +2,63 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::thread::{JoinHandle, ThreadId};
 
 use parking_lot::Mutex;
 
 use super::inbox::Inbox;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
 use crate::park::block_on;
 
-/// User code that takes an item. It runs on the callback thread, one call at a time and in
+/// User code that takes items. It runs on the callback thread, one call at a time and in
 /// order, under no lock; it may call anything except what waits for itself.
-pub type Handler<T> = Arc<dyn Fn(&T) + Send + Sync>;
+pub enum Handler<T> {
+    /// Called with one item at a time.
+    Each(Box<dyn Fn(&T) + Send + Sync>),
+    /// Called with all that waits, up to 256 items, never none.
+    Batch(Box<dyn Fn(&[T]) + Send + Sync>),
+}
 
-/// Handlers for two queues, served by one thread until both are closed and empty.
+/// Handlers for two queues, served by one thread until both are closed and empty, or until
+/// [`Callbacks::stop`].
 ///
-/// Every handler sees every item. A handler that panics is reported to `tracing`; the others
-/// and later items are served all the same.
+/// Every handler sees every item, in order. A handler that panics is reported to `tracing`; the
+/// others and later items are served all the same. When the thread ends, handlers are dropped.
 pub struct Callbacks<A, B> {
     first: Side<A>,
     second: Side<B>,
-    // Protects only the thread's handle.
-    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    common: Arc<Common>,
 }
+
+/// What the thread and the handle share.
+struct Common {
+    /// No handler is called any more.
+    stopped: AtomicBool,
+    // Protects the thread's state and who waits for its end.
+    life: Mutex<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    thread: Option<JoinHandle<()>>,
+    id: Option<ThreadId>,
+    /// Handlers are not accepted any more.
+    closed: bool,
+    ended: bool,
+    waiting: Vec<Waker>,
+}
+
+type Handlers<T> = Arc<[Arc<Handler<T>>]>;
 
 struct Side<T> {
     inbox: Inbox<T>,
     // Protects the list of handlers; copied out before they run.
-    handlers: Arc<Mutex<Vec<Handler<T>>>>,
+    handlers: Arc<Mutex<Handlers<T>>>,
+    /// Counts what is handed to handlers.
+    handed: Arc<AtomicU64>,
 }
 
 impl<T> Clone for Side<T> {
@@ -35,135 +66,306 @@ impl<T> Clone for Side<T> {
         Self {
             inbox: self.inbox.clone(),
             handlers: self.handlers.clone(),
+            handed: self.handed.clone(),
         }
     }
 }
 
 impl<T> Side<T> {
-    fn has_handlers(&self) -> bool {
-        !self.handlers.lock().is_empty()
+    fn new(inbox: Inbox<T>, handed: Arc<AtomicU64>) -> Self {
+        Self {
+            inbox,
+            handlers: Arc::new(Mutex::new(Arc::new([]))),
+            handed,
+        }
     }
 
-    fn call(&self, item: &T) {
+    fn add(&self, handler: Handler<T>) {
+        let mut handlers = self.handlers.lock();
+        *handlers = handlers
+            .iter()
+            .cloned()
+            .chain([Arc::new(handler)])
+            .collect();
+    }
+
+    /// Takes what the handlers can take at once.
+    fn poll(&self, cx: &mut Context<'_>, items: &mut Vec<T>) -> Poll<usize> {
         let handlers = self.handlers.lock().clone();
-        for handler in handlers {
-            if catch_unwind(AssertUnwindSafe(|| handler(item))).is_err() {
-                tracing::error!("a handler panicked; the next message is served all the same");
+        if handlers.is_empty() {
+            // A queue without handler keeps its items.
+            return if self.inbox.poll_closed(cx) {
+                Poll::Ready(0)
+            } else {
+                Poll::Pending
+            };
+        }
+        // What is taken is handed over even if the callbacks stop meanwhile; so, not more.
+        let is_batch = |handler: &Arc<Handler<T>>| matches!(**handler, Handler::Batch(_));
+        let max = if handlers.iter().any(is_batch) {
+            limits::CALLBACK_BATCH_MAX
+        } else {
+            1
+        };
+        self.inbox.poll_recv_many(cx, items, max)
+    }
+
+    fn call(&self, items: &[T]) {
+        self.handed.fetch_add(items.len() as u64, Ordering::Relaxed);
+        let handlers = self.handlers.lock().clone();
+        for handler in handlers.iter() {
+            match &**handler {
+                Handler::Each(each) => items.iter().for_each(|item| guarded(|| each(item))),
+                Handler::Batch(batch) => guarded(|| batch(items)),
             }
         }
+    }
+
+    fn clear(&self) {
+        let handlers = std::mem::replace(&mut *self.handlers.lock(), Arc::new([]));
+        // A handler's drop is user code, too.
+        guarded(|| drop(handlers));
+    }
+}
+
+fn guarded(run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        tracing::error!("a handler panicked; the next message is served all the same");
     }
 }
 
 impl<A: Send + 'static, B: Send + 'static> Callbacks<A, B> {
-    /// No handlers yet, no thread yet.
-    pub fn new(first: Inbox<A>, second: Inbox<B>) -> Self {
-        let side = |inbox| Side {
-            inbox,
-            handlers: Arc::default(),
-        };
+    /// No handlers yet, no thread yet. `handed` counts the items of the first queue that
+    /// handlers got.
+    pub fn new(first: Inbox<A>, second: Inbox<B>, handed: Arc<AtomicU64>) -> Self {
         Self {
-            first: side(first),
-            second: Side {
-                inbox: second,
-                handlers: Arc::default(),
-            },
-            thread: Mutex::new(None),
+            first: Side::new(first, handed),
+            second: Side::new(second, Arc::default()),
+            common: Arc::new(Common {
+                stopped: AtomicBool::new(false),
+                life: Mutex::default(),
+            }),
         }
     }
 
     /// Adds a handler for the first queue; what waits in it is served at once.
-    pub fn on_first(&self, handler: Handler<A>) -> std::io::Result<()> {
-        self.first.handlers.lock().push(handler);
-        self.ensure_thread()
+    ///
+    /// Errors: `closed` after the end, `io`. The handler is dropped then.
+    pub fn on_first(&self, handler: Handler<A>) -> Result<()> {
+        self.start(|| self.first.add(handler))
     }
 
     /// Adds a handler for the second queue.
-    pub fn on_second(&self, handler: Handler<B>) -> std::io::Result<()> {
-        self.second.handlers.lock().push(handler);
-        self.ensure_thread()
-    }
-
-    /// Whether the first queue has a handler.
-    pub fn has_first(&self) -> bool {
-        self.first.has_handlers()
+    ///
+    /// Errors: `closed` after the end, `io`. The handler is dropped then.
+    pub fn on_second(&self, handler: Handler<B>) -> Result<()> {
+        self.start(|| self.second.add(handler))
     }
 
     /// Whether this is the callback thread, which must not wait for itself.
     pub fn is_current_thread(&self) -> bool {
-        self.thread
-            .lock()
-            .as_ref()
-            .is_some_and(|thread| thread.thread().id() == std::thread::current().id())
+        self.common.life.lock().id == Some(std::thread::current().id())
     }
 
-    /// Waits until the thread has served both closed queues. On the callback thread itself this
-    /// returns at once: it cannot wait for itself.
-    pub fn join(&self) {
-        if self.is_current_thread() {
-            return;
+    /// Calls no handler any more, beyond one that runs right now. The thread then ends, without
+    /// regard to what waits in the queues.
+    pub fn stop(&self) {
+        self.common.stopped.store(true, Ordering::SeqCst);
+        let mut life = self.common.life.lock();
+        life.closed = true;
+        match &life.thread {
+            Some(thread) => thread.thread().unpark(),
+            None => life.ended |= life.id.is_none(),
         }
-        let thread = self.thread.lock().take();
+    }
+
+    /// Waits until the thread has ended, or never will start: both queues closed and empty, or
+    /// stopped. Every handler is dropped then. Safe to cancel, and for any number of waiters.
+    ///
+    /// On the callback thread itself this would never end.
+    pub async fn ended(&self) {
+        std::future::poll_fn(|cx| {
+            let mut life = self.common.life.lock();
+            if life.id.is_none() {
+                // Nobody will serve; a handler that comes now would be called for nothing.
+                life.closed = true;
+                life.ended = true;
+            }
+            if life.ended {
+                return Poll::Ready(());
+            }
+            if !life.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                life.waiting.push(cx.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+        let thread = self.common.life.lock().thread.take();
         if let Some(thread) = thread {
-            // A panic outside a handler would be a defect here; it was reported by the hook.
+            // It has nothing left to do. A panic would be a defect that the hook has reported.
             let _ = thread.join();
         }
     }
 
-    fn ensure_thread(&self) -> std::io::Result<()> {
-        let mut thread = self.thread.lock();
-        if thread.is_none() {
-            let (first, second) = (self.first.clone(), self.second.clone());
-            let handle = std::thread::Builder::new()
-                .name("distflow-callback".into())
-                .spawn(move || serve(&first, &second))?;
-            *thread = Some(handle);
-        } else if let Some(thread) = thread.as_ref() {
+    fn start(&self, add: impl FnOnce()) -> Result<()> {
+        let mut life = self.common.life.lock();
+        if life.closed {
+            return Err(Error::new(ErrorKind::Closed, "the node has ended"));
+        }
+        add();
+        if let Some(thread) = &life.thread {
             // A queue that had no handler so far may hold items already.
             thread.thread().unpark();
+            return Ok(());
         }
-        Ok(())
+        let (first, second) = (self.first.clone(), self.second.clone());
+        let common = self.common.clone();
+        let spawned = std::thread::Builder::new()
+            .name("distflow-callback".into())
+            .spawn(move || serve(&first, &second, &common));
+        match spawned {
+            Ok(thread) => {
+                life.id = Some(thread.thread().id());
+                life.thread = Some(thread);
+                Ok(())
+            }
+            Err(error) => {
+                drop(life);
+                self.first.clear();
+                self.second.clear();
+                Err(Error::io("cannot start the callback thread", &error))
+            }
+        }
     }
 }
 
-/// Serves both queues; a queue without handler keeps its items.
-fn serve<A, B>(first: &Side<A>, second: &Side<B>) {
-    enum Next<A, B> {
-        First(A),
-        Second(B),
-        End,
-    }
-    loop {
-        let next = block_on(std::future::poll_fn(|cx| {
-            let mut open = false;
+/// The life of the callback thread.
+fn serve<A, B>(first: &Side<A>, second: &Side<B>, common: &Common) {
+    let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
+    while !common.stopped.load(Ordering::SeqCst) {
+        let goes_on = block_on(std::future::poll_fn(|cx| {
+            if common.stopped.load(Ordering::SeqCst) {
+                return Poll::Ready(false);
+            }
             // Events first: they are rare, and a join should precede the peer's messages.
-            if second.has_handlers() {
-                match second.inbox.poll_recv(cx) {
-                    Poll::Ready(Some(item)) => return Poll::Ready(Next::Second(item)),
-                    Poll::Ready(None) => {}
-                    Poll::Pending => open = true,
-                }
-            } else {
-                open |= !second.inbox.poll_closed(cx);
-            }
-            if first.has_handlers() {
-                match first.inbox.poll_recv(cx) {
-                    Poll::Ready(Some(item)) => return Poll::Ready(Next::First(item)),
-                    Poll::Ready(None) => {}
-                    Poll::Pending => open = true,
-                }
-            } else {
-                open |= !first.inbox.poll_closed(cx);
-            }
-            if open {
-                Poll::Pending
-            } else {
-                Poll::Ready(Next::End)
+            match (second.poll(cx, &mut seconds), first.poll(cx, &mut firsts)) {
+                (Poll::Ready(0), Poll::Ready(0)) => Poll::Ready(false),
+                (Poll::Ready(1..), _) | (_, Poll::Ready(1..)) => Poll::Ready(true),
+                _ => Poll::Pending,
             }
         }));
-        match next {
-            Next::First(item) => first.call(&item),
-            Next::Second(item) => second.call(&item),
-            Next::End => return,
+        if !seconds.is_empty() {
+            second.call(&seconds);
+            seconds.clear();
         }
+        if !firsts.is_empty() {
+            first.call(&firsts);
+            firsts.clear();
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    common.life.lock().closed = true;
+    first.clear();
+    second.clear();
+    let waiting = {
+        let mut life = common.life.lock();
+        life.ended = true;
+        std::mem::take(&mut life.waiting)
+    };
+    waiting.into_iter().for_each(Waker::wake);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::{MailboxConfig, Overflow};
+    use std::sync::mpsc::channel;
+
+    fn inbox<T>() -> Inbox<T> {
+        Inbox::new(MailboxConfig {
+            messages_max: 1_000,
+            overflow: Overflow::DropNewest,
+            ..MailboxConfig::default()
+        })
+    }
+
+    fn callbacks() -> (Callbacks<u32, u32>, Inbox<u32>, Inbox<u32>) {
+        let (first, second) = (inbox(), inbox());
+        let callbacks = Callbacks::new(first.clone(), second.clone(), Arc::default());
+        (callbacks, first, second)
+    }
+
+    #[test]
+    fn batches_and_single_items_come_in_order_until_the_queues_are_closed() {
+        let (callbacks, first, second) = callbacks();
+        let (sender, got) = channel();
+        for item in 0..600 {
+            first.push(item, 1);
+        }
+        let batches = sender.clone();
+        callbacks
+            .on_first(Handler::Batch(Box::new(move |items: &[u32]| {
+                assert!(items.len() <= limits::CALLBACK_BATCH_MAX);
+                for item in items {
+                    batches.send(*item).unwrap();
+                }
+            })))
+            .unwrap();
+        callbacks
+            .on_second(Handler::Each(Box::new(move |item| {
+                sender.send(*item).unwrap();
+            })))
+            .unwrap();
+        first.close();
+        second.close();
+        block_on(callbacks.ended());
+        assert_eq!(got.iter().collect::<Vec<_>>(), (0..600).collect::<Vec<_>>());
+        let late = callbacks.on_first(Handler::Each(Box::new(|_| {})));
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    #[test]
+    fn stopping_ends_the_calls_and_drops_the_handlers() {
+        let (callbacks, first, _second) = callbacks();
+        let callbacks = Arc::new(callbacks);
+        for item in 0..100 {
+            first.push(item, 1);
+        }
+        let (sender, got) = channel();
+        let inner = Arc::downgrade(&callbacks);
+        callbacks
+            .on_first(Handler::Each(Box::new(move |item| {
+                sender.send(*item).unwrap();
+                if *item == 7 {
+                    inner.upgrade().unwrap().stop();
+                }
+            })))
+            .unwrap();
+        block_on(callbacks.ended());
+        // The sender was dropped with its handler, so this ends.
+        assert_eq!(got.iter().collect::<Vec<_>>(), (0..=7).collect::<Vec<_>>());
+        assert_eq!(first.len(), 92);
+    }
+
+    #[test]
+    fn a_panic_does_not_stop_the_others() {
+        let (callbacks, first, second) = callbacks();
+        let (sender, got) = channel();
+        callbacks
+            .on_first(Handler::Each(Box::new(|_| panic!("on purpose"))))
+            .unwrap();
+        callbacks
+            .on_first(Handler::Each(Box::new(move |item| {
+                sender.send(*item).unwrap();
+            })))
+            .unwrap();
+        first.push(1, 1);
+        first.push(2, 1);
+        first.close();
+        second.close();
+        block_on(callbacks.ended());
+        assert_eq!(got.iter().collect::<Vec<_>>(), [1, 2]);
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+#[cfg(target_os = "linux")]
+use crate::dispatch::readiness::Readiness;
 use crate::mailbox::{Mailbox, MailboxConfig, Pushed};
 use crate::park::block_on_timeout;
 
@@ -25,6 +27,27 @@ struct State<T> {
     closed: bool,
     receivers: Vec<Waker>,
     senders: Vec<Waker>,
+    #[cfg(target_os = "linux")]
+    readiness: Option<(Readiness, bool)>,
+}
+
+impl<T> State<T> {
+    /// Brings the descriptor in line with the queue. Called before the lock is released by
+    /// whatever may have changed one of the two.
+    fn signal(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Some((readiness, raised)) = &mut self.readiness {
+            let wanted = self.closed || !self.mailbox.is_empty();
+            if wanted != *raised {
+                *raised = wanted;
+                if wanted {
+                    readiness.raise();
+                } else {
+                    readiness.lower();
+                }
+            }
+        }
+    }
 }
 
 /// A shared, bounded queue; clones share it. Several receivers compete for its items.
@@ -75,8 +98,18 @@ impl<T> Inbox<T> {
                 closed: false,
                 receivers: Vec::new(),
                 senders: Vec::new(),
+                #[cfg(target_os = "linux")]
+                readiness: None,
             })),
         }
+    }
+
+    /// Keeps a descriptor readable while something waits here, or the inbox is closed. Once.
+    #[cfg(target_os = "linux")]
+    pub fn set_readiness(&self, readiness: Readiness) {
+        let mut state = self.state.lock();
+        state.readiness = Some((readiness, false));
+        state.signal();
     }
 
     /// Adds items with their weights until one does not fit under [`Pushed::Full`]; returns
@@ -101,6 +134,7 @@ impl<T> Inbox<T> {
                     }
                 }
             }
+            state.signal();
             std::mem::take(&mut state.receivers)
         };
         (dropped, Wakeups(wakers))
@@ -128,6 +162,7 @@ impl<T> Inbox<T> {
         let wakers = {
             let mut state = self.state.lock();
             take(&mut state.mailbox);
+            state.signal();
             std::mem::take(&mut state.senders)
         };
         wake_all(wakers);
@@ -157,7 +192,10 @@ impl<T> Inbox<T> {
                     remember(&mut state.receivers, cx);
                     return Poll::Pending;
                 }
-                item => (item, std::mem::take(&mut state.senders)),
+                item => {
+                    state.signal();
+                    (item, std::mem::take(&mut state.senders))
+                }
             }
         };
         wake_all(wakers);
@@ -173,6 +211,32 @@ impl<T> Inbox<T> {
         state.closed
     }
 
+    /// Like [`Inbox::recv_many`], as a poll; ready with 0 when the inbox is closed and empty.
+    pub fn poll_recv_many(
+        &self,
+        cx: &mut Context<'_>,
+        items: &mut Vec<T>,
+        max: usize,
+    ) -> Poll<usize> {
+        if max == 0 {
+            return Poll::Ready(0);
+        }
+        let (count, wakers) = {
+            let mut state = self.state.lock();
+            let before = items.len();
+            items.extend(std::iter::from_fn(|| state.mailbox.pop()).take(max));
+            let count = items.len() - before;
+            if count == 0 && !state.closed {
+                remember(&mut state.receivers, cx);
+                return Poll::Pending;
+            }
+            state.signal();
+            (count, std::mem::take(&mut state.senders))
+        };
+        wake_all(wakers);
+        Poll::Ready(count)
+    }
+
     /// Waits for the next item; `None` when the inbox is closed and empty. Safe to cancel.
     pub async fn recv(&self) -> Option<T> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
@@ -181,13 +245,7 @@ impl<T> Inbox<T> {
     /// Waits until something can be received, then moves up to `max` items into `items`.
     /// Returns 0 when the inbox is closed and empty.
     pub async fn recv_many(&self, items: &mut Vec<T>, max: usize) -> usize {
-        match self.recv().await {
-            None => 0,
-            Some(item) => {
-                items.push(item);
-                1 + self.try_recv_many(items, max.saturating_sub(1))
-            }
-        }
+        std::future::poll_fn(|cx| self.poll_recv_many(cx, items, max)).await
     }
 
     /// Blocks this thread until an item comes; `None` = without limit.
@@ -219,6 +277,7 @@ impl<T> Inbox<T> {
         let wakers = {
             let mut state = self.state.lock();
             state.closed = true;
+            state.signal();
             let mut wakers = std::mem::take(&mut state.receivers);
             wakers.append(&mut state.senders);
             wakers

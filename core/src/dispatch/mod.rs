@@ -4,6 +4,10 @@
 
 mod callbacks;
 mod inbox;
+#[cfg(target_os = "linux")]
+mod readiness;
 
 pub use callbacks::{Callbacks, Handler};
 pub use inbox::{Inbox, RecvError, Wakeups};
+#[cfg(target_os = "linux")]
+pub use readiness::Readiness;

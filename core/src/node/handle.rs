@@ -4,12 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+#[cfg(target_os = "linux")]
+use crate::dispatch::Readiness;
 use crate::dispatch::{Callbacks, Handler, Inbox, RecvError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lockfile::LockFile;
@@ -46,8 +48,9 @@ struct Inner {
     callback_events_subscribed: Mutex<bool>,
     // Protects the lock file until the node has ended.
     lock_file: Mutex<Option<LockFile>>,
-    // Protects the receiver that reports the end of every task; taken by who shuts down.
-    all_ended: Mutex<Option<mpsc::Receiver<()>>>,
+    // Protects the receiver that reports the end of every task; whoever shuts down waits for it
+    // in turn, across awaits, hence tokio's.
+    all_ended: tokio::sync::Mutex<mpsc::Receiver<()>>,
 }
 
 /// Counters of a node. At rest, and unless a process crashed,
@@ -95,6 +98,12 @@ impl EventStream {
     /// The next event, if one waits.
     pub fn try_next(&self) -> Option<NodeEvent> {
         self.inbox.try_recv()
+    }
+
+    /// Keeps a descriptor readable while an event waits, or the node has ended.
+    #[cfg(target_os = "linux")]
+    pub fn set_readiness(&self, readiness: Readiness) {
+        self.inbox.set_readiness(readiness);
     }
 
     /// Events that were dropped because more than 16,384 waited.
@@ -183,14 +192,18 @@ impl Node {
         // From here on, dropping the handle ends the tasks.
         let node = Self {
             inner: Arc::new(Inner {
-                callbacks: Callbacks::new(shared.inbox.clone(), callback_events.clone()),
+                callbacks: Callbacks::new(
+                    shared.inbox.clone(),
+                    callback_events.clone(),
+                    shared.delivered.clone(),
+                ),
                 callback_events,
                 callback_events_subscribed: Mutex::new(false),
                 shared: shared.clone(),
                 alias,
                 port,
                 lock_file: Mutex::new(lock_file),
-                all_ended: Mutex::new(Some(all_ended)),
+                all_ended: tokio::sync::Mutex::new(all_ended),
             }),
         };
         {
@@ -373,35 +386,59 @@ impl Node {
     ///
     /// A handler that holds a clone of the node, to answer, keeps the node alive: end it with
     /// [`Node::shutdown`].
+    ///
+    /// Errors: `closed` when the node has ended, `forked`.
     pub fn on_message(&self, handler: impl Fn(&Message) + Send + Sync + 'static) -> Result<()> {
         self.inner.shared.check_fork()?;
-        let shared = Arc::downgrade(&self.inner.shared);
-        let first = !self.inner.callbacks.has_first();
-        let handler: Handler<Message> = Arc::new(move |message| {
-            if first && let Some(shared) = shared.upgrade() {
-                shared.delivered.fetch_add(1, Ordering::Relaxed);
-            }
-            handler(message);
-        });
         self.inner
             .callbacks
-            .on_first(handler)
-            .map_err(|error| Error::io("cannot start the callback thread", &error))
+            .on_first(Handler::Each(Box::new(handler)))
+    }
+
+    /// Like [`Node::on_message`], called with all messages that wait, up to 256.
+    pub fn on_messages(&self, handler: impl Fn(&[Message]) + Send + Sync + 'static) -> Result<()> {
+        self.inner.shared.check_fork()?;
+        self.inner
+            .callbacks
+            .on_first(Handler::Batch(Box::new(handler)))
     }
 
     /// Adds a handler that is called with every event from now on, on the callback thread.
+    ///
+    /// Errors: `closed` when the node has ended, `forked`.
     pub fn on_event(&self, handler: impl Fn(&NodeEvent) + Send + Sync + 'static) -> Result<()> {
         self.inner.shared.check_fork()?;
+        // Before the subscription, so that no event finds the queue without a handler.
+        self.inner
+            .callbacks
+            .on_second(Handler::Each(Box::new(handler)))?;
         let mut subscribed = self.inner.callback_events_subscribed.lock();
         if !std::mem::replace(&mut *subscribed, true) {
             let inbox = self.inner.callback_events.clone();
             self.inner.shared.subscribe(inbox);
         }
-        drop(subscribed);
-        self.inner
-            .callbacks
-            .on_second(Arc::new(handler))
-            .map_err(|error| Error::io("cannot start the callback thread", &error))
+        Ok(())
+    }
+
+    /// Whether this is the node's callback thread.
+    pub fn is_callback_thread(&self) -> bool {
+        self.inner.shared.check_fork().is_ok() && self.inner.callbacks.is_current_thread()
+    }
+
+    /// Calls no handler any more, beyond one that runs right now, and drops them all. Messages
+    /// keep coming, for `recv`.
+    pub fn stop_callbacks(&self) {
+        if self.inner.shared.check_fork().is_ok() {
+            self.inner.callbacks.stop();
+        }
+    }
+
+    /// Keeps a descriptor readable while a message waits in the mailbox, or the node has ended.
+    #[cfg(target_os = "linux")]
+    pub fn set_readiness(&self, readiness: Readiness) -> Result<()> {
+        self.inner.shared.check_fork()?;
+        self.inner.shared.inbox.set_readiness(readiness);
+        Ok(())
     }
 
     /// Subscribes to events from now on. Subscribe before asking for [`Node::peers`], and
@@ -467,8 +504,9 @@ impl Node {
     }
 
     /// Flushes what is queued, unregisters, closes every connection, and ends every task and
-    /// the callback thread. Safe to call twice. What waits in the mailbox can still be
-    /// received. At most about 3 s when a peer or the PMD does not respond.
+    /// the callback thread. Safe to call twice, at once, and to cancel and call again. What waits
+    /// in the mailbox can still be received; handlers get it first. At most about 3 s when a
+    /// peer or the PMD does not respond, but as long as handlers take.
     ///
     /// On the callback thread this does not wait for the thread itself.
     pub async fn shutdown(&self) -> Result<()> {
@@ -482,19 +520,12 @@ impl Node {
             // A node that was ended otherwise in the meantime is ended as well.
             let _ = outcome(ending).await;
         }
-        let all_ended = self.inner.all_ended.lock().take();
-        if let Some(mut all_ended) = all_ended {
-            // Yields nothing; ends when the last task is gone.
-            let _ = all_ended.recv().await;
-        }
+        // Yields nothing; ends when the last task is gone.
+        let _ = self.inner.all_ended.lock().await.recv().await;
         shared.close_queues();
         self.inner.callback_events.close();
         if !self.inner.callbacks.is_current_thread() {
-            let inner = self.inner.clone();
-            let joined = shared
-                .runtime
-                .spawn_blocking(move || inner.callbacks.join());
-            let _ = joined.await;
+            self.inner.callbacks.ended().await;
         }
         *self.inner.lock_file.lock() = None;
         tracing::info!(node = %self.id(), alias = self.alias(), "node ended");
@@ -504,6 +535,26 @@ impl Node {
     /// Like [`Node::shutdown`], blocking this thread.
     pub fn shutdown_blocking(&self) -> Result<()> {
         self.wait(self.shutdown(), None).unwrap_or(Ok(()))
+    }
+
+    /// Like [`Node::shutdown_blocking`], but with a limit, also for handlers: when three quarters
+    /// of it are over, what still waits for them is left in the mailbox.
+    ///
+    /// Errors: `timeout` when the limit is over, because a handler still runs or the network has
+    /// not ended; call again to wait on. `forked`.
+    pub fn shutdown_within(&self, limit: Duration) -> Result<()> {
+        let begun = Instant::now();
+        if let Some(result) = self.wait(self.shutdown(), Some(limit / 4 * 3)) {
+            return result;
+        }
+        self.inner.callbacks.stop();
+        let left = limit.saturating_sub(begun.elapsed());
+        self.wait(self.shutdown(), Some(left)).unwrap_or_else(|| {
+            Err(Error::new(
+                ErrorKind::Timeout,
+                "the node did not end in time; a callback may still run",
+            ))
+        })
     }
 
     /// Whether the node has ended.

@@ -49,7 +49,7 @@ pub(super) struct Shared {
     pub inbox: Inbox<Message>,
     // Protects the list of subscribers.
     subscribers: Mutex<Vec<Inbox<NodeEvent>>>,
-    pub delivered: AtomicU64,
+    pub delivered: Arc<AtomicU64>,
     pub bad_frames: AtomicU64,
     /// Woken when a deadline is earlier than `armed_ms`, which the timer task sleeps for.
     pub timer: Notify,
@@ -97,7 +97,7 @@ impl Shared {
                 pmd_connection: 0,
             }),
             subscribers: Mutex::new(Vec::new()),
-            delivered: AtomicU64::new(0),
+            delivered: Arc::default(),
             bad_frames: AtomicU64::new(0),
             timer: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),

@@ -4,10 +4,15 @@ use std::io::{self, Write};
 
 use mio::net::TcpStream;
 
+#[cfg(unix)]
+use crate::fork::CloseInChild;
 use crate::limits;
 
 #[derive(Debug)]
 pub(super) struct Conn {
+    // Before the socket, which must still be its own when this is dropped.
+    #[cfg(unix)]
+    _fork: CloseInChild,
     pub stream: TcpStream,
     pub generation: u32,
     /// Bytes of a frame that is not complete yet, or of requests that have to wait.
@@ -27,6 +32,8 @@ pub(super) struct Conn {
 impl Conn {
     pub fn new(stream: TcpStream, generation: u32) -> Self {
         Self {
+            #[cfg(unix)]
+            _fork: CloseInChild::new(std::os::fd::AsRawFd::as_raw_fd(&stream)),
             stream,
             generation,
             pending: Vec::new(),

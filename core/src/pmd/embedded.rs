@@ -1,11 +1,15 @@
 //! A PMD inside a host process.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::dispatch::Inbox;
+use parking_lot::Mutex;
+
+use crate::dispatch::{Callbacks, Handler, Inbox};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fork;
 use crate::limits;
 use crate::mailbox::{MailboxConfig, Overflow};
 use crate::park::block_on_timeout;
@@ -33,7 +37,11 @@ pub struct Pmd {
     addresses: Vec<SocketAddr>,
     control: Control,
     events: Inbox<PmdNotice>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    callbacks: Callbacks<PmdNotice, Infallible>,
+    // Protects only the thread's handle.
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    served: Inbox<Infallible>,
+    fork_generation: u64,
 }
 
 impl Pmd {
@@ -49,7 +57,10 @@ impl Pmd {
             overflow: Overflow::DropOldest,
             ..MailboxConfig::default()
         });
-        let inbox = events.clone();
+        // Its handlers are for notices only; the other queue says when the server has ended.
+        let served = Inbox::new(MailboxConfig::default());
+        let callbacks = Callbacks::new(events.clone(), served.clone(), Arc::default());
+        let (inbox, ended) = (events.clone(), served.clone());
         let thread = std::thread::Builder::new()
             .name("distflow-pmd".into())
             .spawn(move || {
@@ -58,13 +69,17 @@ impl Pmd {
                     tracing::error!(%error, "the embedded PMD ended");
                 }
                 inbox.close();
+                ended.close();
             })
             .map_err(|error| Error::io("cannot start the PMD's thread", &error))?;
         Ok(Self {
             addresses,
             control,
             events,
-            thread: Some(thread),
+            callbacks,
+            thread: Mutex::new(Some(thread)),
+            served,
+            fork_generation: fork::generation(),
         })
     }
 
@@ -80,8 +95,9 @@ impl Pmd {
 
     /// The registered nodes in order of registration. Blocks for one turn of the server.
     ///
-    /// Errors: `closed` when the PMD has ended.
+    /// Errors: `closed` when the PMD has ended, `forked`.
     pub fn nodes(&self) -> Result<Vec<Arc<Register>>> {
+        self.check_fork()?;
         const ANSWER_S: u64 = 5;
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.control.send(Command::Snapshot(Box::new(move |nodes| {
@@ -100,21 +116,87 @@ impl Pmd {
         &self.events
     }
 
-    /// Whether it still serves.
-    pub fn is_running(&self) -> bool {
-        self.thread
-            .as_ref()
-            .is_some_and(|thread| !thread.is_finished())
+    /// Adds a handler that is called with every notice, on a callback thread of this PMD. Handlers
+    /// and [`Pmd::events`] compete for notices.
+    ///
+    /// Errors: `closed` when the PMD has ended, `forked`.
+    pub fn on_event(&self, handler: impl Fn(&PmdNotice) + Send + Sync + 'static) -> Result<()> {
+        self.check_fork()?;
+        self.callbacks.on_first(Handler::Each(Box::new(handler)))
     }
 
-    /// Flushes, closes every connection and waits for the end, at most about half a second.
-    /// Safe to call twice.
-    pub fn stop(&mut self) {
+    /// Whether this is the PMD's callback thread.
+    pub fn is_callback_thread(&self) -> bool {
+        self.check_fork().is_ok() && self.callbacks.is_current_thread()
+    }
+
+    /// Calls no handler any more, beyond one that runs right now, and drops them all.
+    pub fn stop_callbacks(&self) {
+        if self.check_fork().is_ok() {
+            self.callbacks.stop();
+        }
+    }
+
+    /// Whether it still serves.
+    pub fn is_running(&self) -> bool {
+        self.check_fork().is_ok() && !self.served.is_closed()
+    }
+
+    /// Flushes, closes every connection and waits for the end, at most about half a second, but
+    /// not for handlers. Safe to call twice.
+    pub fn stop(&self) {
+        if self.check_fork().is_err() {
+            return;
+        }
         self.control.stop();
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
             // The thread only panics on a defect, which the panic hook has reported.
             let _ = thread.join();
         }
+    }
+
+    /// Like [`Pmd::stop`], and waits until the handlers have seen the last notice; when three
+    /// quarters of the limit are over, what still waits for them is left in the queue.
+    ///
+    /// Errors: `timeout` when the limit is over; call again to wait on. `forked`.
+    pub fn stop_within(&self, limit: Duration) -> Result<()> {
+        self.check_fork()?;
+        let begun = Instant::now();
+        self.control.stop();
+        let ended = async {
+            // Nothing comes; it ends when the server has.
+            let _ = self.served.recv().await;
+            if !self.callbacks.is_current_thread() {
+                self.callbacks.ended().await;
+            }
+        };
+        if block_on_timeout(ended, Some(limit / 4 * 3)).is_none() {
+            self.callbacks.stop();
+            let left = limit.saturating_sub(begun.elapsed());
+            let ended = async {
+                let _ = self.served.recv().await;
+                self.callbacks.ended().await;
+            };
+            if block_on_timeout(ended, Some(left)).is_none() {
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    "the PMD did not end in time; a callback may still run",
+                ));
+            }
+        }
+        self.stop();
+        Ok(())
+    }
+
+    fn check_fork(&self) -> Result<()> {
+        if fork::generation() == self.fork_generation {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Forked,
+            "this PMD belongs to the parent process",
+        ))
     }
 }
 

@@ -13,6 +13,8 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::error::{Error, Result};
+#[cfg(unix)]
+use crate::fork::CloseInChild;
 use crate::limits;
 use crate::net;
 use crate::pmd::conn::{Conn, ConnState};
@@ -40,6 +42,9 @@ pub enum ServerNotice<'a> {
 /// A PMD that is bound but does not run yet.
 pub struct Server {
     poll: Poll,
+    // A child of the host must not keep the port. Before the listeners, to be dropped first.
+    #[cfg(unix)]
+    listeners_fork: Vec<CloseInChild>,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     control: Control,
@@ -99,6 +104,11 @@ impl Server {
         config.nodes_per_connection_max = options.nodes_per_connection_max;
         Ok(Self {
             poll,
+            #[cfg(unix)]
+            listeners_fork: listeners
+                .iter()
+                .map(|listener| CloseInChild::new(std::os::fd::AsRawFd::as_raw_fd(listener)))
+                .collect(),
             listeners,
             addresses,
             control: Control::new(waker),
@@ -670,6 +680,8 @@ impl Server {
 
     /// Sends what is queued for a moment, then lets everything go.
     fn finish(mut self) {
+        #[cfg(unix)]
+        self.listeners_fork.clear();
         self.listeners.clear();
         let until = Instant::now() + Duration::from_millis(limits::PMD_FLUSH_MS);
         let mut ignore = |_: ServerNotice<'_>| {};

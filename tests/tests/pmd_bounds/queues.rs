@@ -174,7 +174,7 @@ fn a_thousand_that_join_at_once_and_watch_see_all() {
 
 #[test]
 fn a_client_that_does_not_read_delays_the_end_by_less_than_two_seconds() {
-    let mut pmd = Pmd::start(PmdOptions {
+    let pmd = Pmd::start(PmdOptions {
         watcher_queue_bytes_max: 64 << 20,
         ..options()
     })
