@@ -7,13 +7,14 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::pmd::client::PmdClient;
+use crate::pmd::places::{Places, is_executable};
 
 /// Environment variable with the path of the executable to launch.
 pub const EXECUTABLE_VARIABLE: &str = "DISTFLOW_PMD";
@@ -36,52 +37,53 @@ impl Launcher {
         Ok(Self { argv })
     }
 
-    /// The first that exists: `DISTFLOW_PMD`, the host's own command, this program if it is
-    /// `distflow`, `distflow` beside it, `distflow` on the search path.
-    pub fn find(host: Option<&Launcher>) -> Result<Self> {
-        let one = |path: PathBuf| Self {
+    /// A program at a path, to which `pmd start …` is appended.
+    ///
+    /// Errors: `pmd_launch_failed` when there is no executable file.
+    pub fn executable(path: &Path) -> Result<Self> {
+        if is_executable(path) {
+            return Ok(Self::of(path));
+        }
+        Err(Error::new(
+            ErrorKind::PmdLaunchFailed,
+            format!("'{}' is no executable file", path.display()),
+        ))
+    }
+
+    /// A program that is known to be there.
+    pub(super) fn of(path: &Path) -> Self {
+        Self {
             argv: vec![path.into()],
-        };
-        if let Some(path) = std::env::var_os(EXECUTABLE_VARIABLE).filter(|path| !path.is_empty()) {
-            let path = PathBuf::from(path);
-            return if is_executable(&path) {
-                Ok(one(path))
-            } else {
-                Err(Error::new(
-                    ErrorKind::PmdLaunchFailed,
-                    format!(
-                        "{EXECUTABLE_VARIABLE} names '{}', which is no executable file",
-                        path.display()
-                    ),
-                ))
-            };
         }
-        if let Some(host) = host {
-            return Ok(host.clone());
-        }
-        let mut candidates = Vec::new();
-        if let Ok(program) = std::env::current_exe() {
-            if program.file_stem().is_some_and(|stem| stem == "distflow") {
-                return Ok(one(program));
-            }
-            candidates.extend(program.parent().map(|folder| folder.join("distflow")));
-        }
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        candidates.extend(std::env::split_paths(&path).map(|folder| folder.join("distflow")));
-        candidates
-            .into_iter()
-            .find(is_executable)
-            .map(one)
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorKind::PmdLaunchFailed,
-                    format!(
-                        "no PMD answers, and no `distflow` program was found to launch one; \
-                         start one with `distflow pmd start`, or set {EXECUTABLE_VARIABLE} to \
-                         the program's path"
-                    ),
-                )
-            })
+    }
+
+    /// The first that exists: `DISTFLOW_PMD`; the host's own command; this program if it is
+    /// `distflow`; `distflow` beside the library or in `../bin` of it; `distflow` beside this
+    /// program; `distflow` on the search path.
+    ///
+    /// Errors: `pmd_launch_failed` when there is none.
+    pub fn find(host: Option<&Launcher>) -> Result<Self> {
+        Self::search(host)?.ok_or_else(Self::none_found)
+    }
+
+    /// Like [`Launcher::find`]; `None` when there is none.
+    ///
+    /// Errors: `pmd_launch_failed` when `DISTFLOW_PMD` names no executable file. Who set it
+    /// would not expect another program to be taken.
+    pub fn search(host: Option<&Launcher>) -> Result<Option<Self>> {
+        Places::of_this_process().search(host)
+    }
+
+    /// The error that says that [`Launcher::search`] found nothing, and what can be done.
+    pub fn none_found() -> Error {
+        Error::new(
+            ErrorKind::PmdLaunchFailed,
+            format!(
+                "no PMD answers, and no `distflow` program was found to launch one; start one \
+                 with `distflow pmd start`, set {EXECUTABLE_VARIABLE} to the program's path, or \
+                 let this process serve as the PMD with the option `embed_pmd`"
+            ),
+        )
     }
 
     /// The command, without arguments of its own yet.
@@ -92,6 +94,9 @@ impl Launcher {
     }
 
     /// Launches a detached PMD on loopback and returns when the port answers. Blocks up to 4 s.
+    ///
+    /// Errors: `pmd_launch_failed`, which names the command, also when there is no such
+    /// program.
     pub fn launch(&self, port: u16, auto_shutdown_ms: u64) -> Result<()> {
         let failed = |what: String| Error::new(ErrorKind::PmdLaunchFailed, what);
         let name = self.argv[0].to_string_lossy().into_owned();
@@ -123,19 +128,6 @@ impl Launcher {
             ))),
             Err(error) => Err(failed(format!("cannot wait for '{name}': {error}"))),
         }
-    }
-}
-
-fn is_executable(path: &PathBuf) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::metadata(path)
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    }
-    #[cfg(not(unix))]
-    {
-        path.is_file()
     }
 }
 
@@ -185,16 +177,45 @@ pub fn spawn_daemon(mut command: Command, port: u16) -> Result<u16> {
         let _ = pipe.take(4_096).read_to_string(&mut text);
     }
     let _ = child.wait();
-    // It lost the race for the port, or a stranger holds it: whoever answers decides.
+    match await_winner(port) {
+        Ok(()) => Ok(port),
+        Err(error) if error.kind() == ErrorKind::NotPmd => Err(error),
+        Err(_) => Err(failed(text.trim().to_owned())),
+    }
+}
+
+/// Waits for who won the race for the port, or a stranger that holds it: whoever answers
+/// decides. The winner of a moment ago may not listen yet.
+pub(crate) fn await_winner(port: u16) -> Result<()> {
     let deadline = Instant::now() + Duration::from_millis(limits::HANDSHAKE_TIMEOUT_MS);
     loop {
         match PmdClient::connect("localhost", port) {
-            Ok(_) => return Ok(port),
-            Err(error) if error.kind() == ErrorKind::NotPmd => return Err(error),
-            Err(_) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(limits::RECONNECT_MS_MIN / 5));
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotPmd || Instant::now() >= deadline => {
+                return Err(error);
             }
-            Err(_) => return Err(failed(text.trim().to_owned())),
+            Err(_) => std::thread::sleep(Duration::from_millis(limits::RECONNECT_MS_MIN / 5)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_missing_is_named_by_launch() {
+        let launcher = Launcher::new(vec!["/nonexistent/distflow".into()]).unwrap();
+        let error = launcher.launch(1, 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PmdLaunchFailed);
+        assert!(error.to_string().contains("'/nonexistent/distflow'"));
+    }
+
+    #[test]
+    fn the_error_names_every_way_out() {
+        let text = Launcher::none_found().to_string();
+        for way in ["distflow pmd start", EXECUTABLE_VARIABLE, "embed_pmd"] {
+            assert!(text.contains(way), "{text}");
         }
     }
 }

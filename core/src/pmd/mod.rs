@@ -7,6 +7,7 @@ mod control;
 mod embedded;
 mod launch;
 mod options;
+mod places;
 mod server;
 
 pub use client::{PmdClient, PmdEvent};

@@ -1,0 +1,259 @@
+//! Where a program to launch a PMD with is looked for.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::pmd::launch::{EXECUTABLE_VARIABLE, Launcher};
+
+/// Where a search looks.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// The value of `DISTFLOW_PMD`.
+    variable: Option<OsString>,
+    /// This program.
+    program: Option<PathBuf>,
+    /// The file that holds this code: a shared library, or the program again.
+    library: Option<PathBuf>,
+    /// The value of `PATH`.
+    path: OsString,
+}
+
+impl Places {
+    pub fn of_this_process() -> Self {
+        Self {
+            variable: std::env::var_os(EXECUTABLE_VARIABLE),
+            program: std::env::current_exe().ok(),
+            library: own_library(),
+            path: std::env::var_os("PATH").unwrap_or_default(),
+        }
+    }
+
+    /// The first launcher that exists; see [`Launcher::find`].
+    pub fn search(&self, host: Option<&Launcher>) -> Result<Option<Launcher>> {
+        if let Some(path) = self.variable.as_ref().filter(|path| !path.is_empty()) {
+            return match Launcher::executable(Path::new(path)) {
+                Ok(launcher) => Ok(Some(launcher)),
+                Err(error) => Err(Error::new(
+                    error.kind(),
+                    format!("{EXECUTABLE_VARIABLE} is set, but {error}"),
+                )),
+            };
+        }
+        if let Some(host) = host {
+            return Ok(Some(host.clone()));
+        }
+        if let Some(program) = &self.program
+            && program.file_stem().is_some_and(|stem| stem == "distflow")
+        {
+            return Ok(Some(Launcher::of(program)));
+        }
+        let name = format!("distflow{}", std::env::consts::EXE_SUFFIX);
+        let found = self
+            .folders()
+            .into_iter()
+            // Nothing is run from whichever folder the process happens to be in.
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(&name))
+            .find(|path| is_executable(path));
+        Ok(found.as_deref().map(Launcher::of))
+    }
+
+    /// The folders to look in, in order.
+    fn folders(&self) -> Vec<PathBuf> {
+        let mut folders = Vec::new();
+        if let Some(library) = &self.library {
+            // A library is often reached by a link: from a folder of links, or to a file of
+            // another version. The program may be beside either.
+            for library in [Some(library.clone()), library.canonicalize().ok()] {
+                if let Some(folder) = library.as_deref().and_then(Path::parent) {
+                    folders.push(folder.to_owned());
+                    folders.push(folder.join("../bin"));
+                }
+            }
+        }
+        let program_folder = self.program.as_deref().and_then(Path::parent);
+        folders.extend(program_folder.map(Path::to_owned));
+        folders.extend(std::env::split_paths(&self.path));
+        folders
+    }
+}
+
+/// The file this code was loaded from, if the system says where that is.
+#[cfg(unix)]
+fn own_library() -> Option<PathBuf> {
+    use std::ffi::{CStr, OsStr};
+    use std::os::unix::ffi::OsStrExt;
+
+    let address = own_library as fn() -> Option<PathBuf> as *const libc::c_void;
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: dladdr only compares the address with what is loaded, and fills the struct,
+    // for which zeroes are valid values.
+    let info = unsafe {
+        if libc::dladdr(address, info.as_mut_ptr()) == 0 {
+            return None;
+        }
+        info.assume_init()
+    };
+    if info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the name is NUL-terminated and belongs to the loader, which keeps it while this
+    // code is loaded.
+    let name = unsafe { CStr::from_ptr(info.dli_fname) };
+    let path = PathBuf::from(OsStr::from_bytes(name.to_bytes()));
+    // A relative one is from the folder of the time of loading, and for a program without
+    // libraries merely its first argument.
+    path.is_absolute().then_some(path)
+}
+
+#[cfg(not(unix))]
+fn own_library() -> Option<PathBuf> {
+    None
+}
+
+/// Whether there is a file that may be executed.
+pub(super) fn is_executable(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::metadata(path)
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    }
+    #[cfg(not(unix))]
+    {
+        path.is_file()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// An empty folder that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("distflow-launch-{}-{name}", std::process::id()));
+            std::fs::create_dir(&path).unwrap();
+            Self(path.canonicalize().unwrap())
+        }
+
+        /// Makes an empty executable file.
+        fn program(&self, name: &str) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "").unwrap();
+            #[cfg(unix)]
+            {
+                use std::os::unix::fs::PermissionsExt;
+                let mode = std::fs::Permissions::from_mode(0o755);
+                std::fs::set_permissions(&path, mode).unwrap();
+            }
+            path
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn found(places: &Places) -> Option<PathBuf> {
+        let launcher = places.search(None).unwrap()?;
+        let path = PathBuf::from(launcher.command().get_program());
+        // `lib/../bin` is as good as `bin`.
+        Some(path.canonicalize().unwrap())
+    }
+
+    #[test]
+    fn the_search_goes_in_order() {
+        let folder = Folder::new("order");
+        let mut places = Places {
+            program: Some(folder.program("host/python")),
+            library: Some(folder.program("package/lib/libdistflow.so")),
+            path: "relative::/nonexistent/on/path".into(),
+            ..Places::default()
+        };
+        assert_eq!(found(&places), None);
+        // From the last place to the first, each beats the one before.
+        let on_path = folder.program("path/distflow");
+        places.path = folder.0.join("path").into();
+        assert_eq!(found(&places), Some(on_path));
+        for path in [
+            "host/distflow",
+            "package/bin/distflow",
+            "package/lib/distflow",
+        ] {
+            let path = folder.program(path);
+            assert_eq!(found(&places), Some(path));
+        }
+        places.program = Some(folder.program("itself/distflow"));
+        assert_eq!(found(&places), places.program);
+        let host = Launcher::new(vec!["node".into(), "cli.js".into()]).unwrap();
+        assert_eq!(places.search(Some(&host)).unwrap(), Some(host.clone()));
+        places.variable = Some(folder.program("chosen").into());
+        assert_eq!(found(&places), Some(folder.0.join("chosen")));
+        let chosen = places.search(Some(&host)).unwrap();
+        assert_eq!(chosen, places.search(None).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_the_library_leads_to_the_program() {
+        let folder = Folder::new("link");
+        let library = folder.program("package/libdistflow.so");
+        let program = folder.program("package/distflow");
+        let link = folder.0.join("libdistflow.so");
+        std::os::unix::fs::symlink(library, &link).unwrap();
+        let places = Places {
+            library: Some(link),
+            ..Places::default()
+        };
+        assert_eq!(found(&places), Some(program));
+    }
+
+    #[test]
+    fn a_variable_that_names_nothing_is_an_error() {
+        let places = Places {
+            variable: Some("/nonexistent/distflow".into()),
+            ..Places::default()
+        };
+        let error = places.search(None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PmdLaunchFailed);
+        let text = error.to_string();
+        assert!(text.contains(EXECUTABLE_VARIABLE), "{text}");
+        assert!(text.contains("/nonexistent/distflow"), "{text}");
+    }
+
+    #[test]
+    fn a_path_is_checked() {
+        let folder = Folder::new("check");
+        let program = folder.program("program");
+        assert_eq!(
+            Launcher::executable(&program).unwrap(),
+            Launcher::of(&program)
+        );
+        // A folder has the permission to execute as well.
+        for path in [folder.0.clone(), folder.0.join("missing")] {
+            let error = Launcher::executable(&path).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PmdLaunchFailed);
+            assert!(error.to_string().contains(&*path.to_string_lossy()));
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_without_libraries_is_its_own_library() {
+        // Cargo runs tests by an absolute path.
+        let own = own_library().unwrap().canonicalize().unwrap();
+        assert_eq!(
+            own,
+            std::env::current_exe().unwrap().canonicalize().unwrap()
+        );
+    }
+}
