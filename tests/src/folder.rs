@@ -10,10 +10,15 @@ pub struct TempFolder(PathBuf);
 impl TempFolder {
     /// Makes a new folder in the system's folder for such things.
     pub fn new() -> Self {
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// Makes a new folder in another one.
+    pub fn within(parent: &Path) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("distflow-test-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
+        let path = parent.join(name);
         std::fs::create_dir(&path).expect("cannot make a temporary folder");
         Self(path)
     }

@@ -25,6 +25,10 @@ pub struct NodeOptions {
     pub auto_start: bool,
     /// The command to launch it with; default: searched, see [`Launcher::find`].
     pub launcher: Option<Launcher>,
+    /// When no `distflow` program is found to launch, serve as the PMD from this process, on
+    /// the same port, for as long as this node runs. When it ends, another node takes over and
+    /// all register again. Default false.
+    pub embed_pmd: bool,
     /// Milliseconds without any node after which a launched PMD ends. Default 30,000.
     pub pmd_auto_shutdown_ms: u64,
     /// Host to listen on for messages; `localhost` means both loopback families. Default
@@ -71,6 +75,7 @@ impl Default for NodeOptions {
             pmd_port: limits::PMD_PORT_DEFAULT,
             auto_start: true,
             launcher: None,
+            embed_pmd: false,
             pmd_auto_shutdown_ms: limits::AUTO_SHUTDOWN_MS_DEFAULT,
             listen_host: "localhost".into(),
             listen_port: 0,

@@ -11,7 +11,7 @@ use crate::fork::CloseInChild;
 use crate::limits;
 use crate::net;
 use crate::node::shared::Shared;
-use crate::pmd::Launcher;
+use crate::pmd::{Launcher, Pmd, PmdOptions, await_winner};
 use crate::wire::frame::FrameReader;
 
 /// Connects to a host, trying each of its addresses.
@@ -195,12 +195,16 @@ fn frames(shared: &Arc<Shared>, connection: u64, reader: &mut FrameReader) -> Re
     result
 }
 
-/// Launches a PMD on a thread for blocking work.
+/// Launches a PMD, or becomes one, on a thread for blocking work.
 pub(super) async fn launch(shared: Arc<Shared>) {
-    let options = shared.options.clone();
+    let of_thread = shared.clone();
     let launch = shared.runtime.spawn_blocking(move || {
-        Launcher::find(options.launcher.as_ref())?
-            .launch(options.pmd_port, options.pmd_auto_shutdown_ms)
+        let options = &of_thread.options;
+        match Launcher::search(options.launcher.as_ref())? {
+            Some(launcher) => launcher.launch(options.pmd_port, options.pmd_auto_shutdown_ms),
+            None if options.embed_pmd => serve(&of_thread),
+            None => Err(Launcher::none_found()),
+        }
     });
     let result = launch.await.unwrap_or_else(|error| {
         Err(Error::new(
@@ -209,6 +213,37 @@ pub(super) async fn launch(shared: Arc<Shared>) {
         ))
     });
     shared.step(|locked, now| locked.state.pmd_launched(now, result));
+}
+
+/// Serves as the PMD from this process, unless another one was faster.
+fn serve(shared: &Shared) -> Result<()> {
+    // A shutdown meanwhile waits until the port is free again.
+    let _alive = shared.keep_alive();
+    let port = shared.options.pmd_port;
+    let options = PmdOptions {
+        port,
+        detection: shared.options.detection,
+        ..PmdOptions::default()
+    };
+    match Pmd::start(options) {
+        Ok(pmd) => {
+            tracing::info!(node = %shared.id, port, "no program to launch; serving as the PMD");
+            shared.keep_pmd(pmd);
+            Ok(())
+        }
+        Err(error) if error.kind() == ErrorKind::AddressInUse => match await_winner(port) {
+            Err(silent) if silent.kind() != ErrorKind::NotPmd => Err(error.because(silent)),
+            answered => answered,
+        },
+        Err(error) => Err(Error::new(
+            ErrorKind::PmdLaunchFailed,
+            format!(
+                "no `distflow` program was found to launch a PMD, and this process cannot serve \
+                 as one: {error}"
+            ),
+        )
+        .because(error)),
+    }
 }
 
 /// Ticks the state machine whenever a deadline of its own is due.

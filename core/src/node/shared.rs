@@ -19,6 +19,7 @@ use crate::node::registry;
 use crate::node_state::{
     Action, CallId, Inbound, LinkAction, LinkId, NodeEvent, NodeState, Outcome,
 };
+use crate::pmd::Pmd;
 use crate::runtime;
 use crate::time::{Clock, Now};
 use crate::wire::peer::Payload;
@@ -61,6 +62,8 @@ pub(super) struct Shared {
     /// Every task holds a clone; when all are gone, the receiver reports the end.
     alive: Mutex<Option<mpsc::Sender<()>>>,
     ended: AtomicBool,
+    // Protects the PMD that this node serves as, if it does. Held to put it there or to take it.
+    pmd: Mutex<Option<Pmd>>,
 }
 
 /// What has to happen after the lock is released.
@@ -71,6 +74,8 @@ pub(super) struct After {
     /// Tasks were given something to do.
     attend: bool,
     flush: Vec<(LinkId, Arc<Sink>)>,
+    /// The PMD of a node that has ended, and what keeps the end waiting for it.
+    pmd: Option<(Pmd, Option<mpsc::Sender<()>>)>,
 }
 
 impl Shared {
@@ -106,6 +111,7 @@ impl Shared {
             stopped: watch::Sender::new(false),
             alive: Mutex::new(Some(alive)),
             ended: AtomicBool::new(false),
+            pmd: Mutex::new(None),
         });
         (shared, all_ended)
     }
@@ -126,7 +132,7 @@ impl Shared {
     /// Runs a task of this node until it ends or the node stops.
     pub fn spawn(self: &Arc<Self>, task: impl std::future::Future<Output = ()> + Send + 'static) {
         let mut stopped = self.stopped.subscribe();
-        let Some(alive) = self.alive.lock().clone() else {
+        let Some(alive) = self.keep_alive() else {
             return;
         };
         self.runtime.spawn(async move {
@@ -136,6 +142,26 @@ impl Shared {
             }
             drop(alive);
         });
+    }
+
+    /// Keeps the end of the node waiting while it lives; `None` when the node has ended.
+    pub fn keep_alive(&self) -> Option<mpsc::Sender<()>> {
+        self.alive.lock().clone()
+    }
+
+    /// Owns the PMD that this node serves as until the node has ended. Blocks when there was
+    /// one already, or the node has ended.
+    pub fn keep_pmd(&self, pmd: Pmd) {
+        let superfluous = {
+            let mut kept = self.pmd.lock();
+            // Who ends the node says so before it looks for a PMD here.
+            if self.has_ended() {
+                Some(pmd)
+            } else {
+                kept.replace(pmd)
+            }
+        };
+        drop(superfluous);
     }
 
     /// Lets the state machine take a step and carries out what it asks for.
@@ -270,12 +296,20 @@ impl Shared {
                 }
                 self.ended.store(true, Ordering::Release);
                 self.stopped.send_replace(true);
-                *self.alive.lock() = None;
+                let alive = self.alive.lock().take();
+                after.pmd = self.pmd.lock().take().map(|pmd| (pmd, alive));
             }
         }
     }
 
     fn finish(&self, after: After) {
+        if let Some((pmd, alive)) = after.pmd {
+            // Its end is waited for, which this thread, that of the network perhaps, must not.
+            self.runtime.spawn_blocking(move || {
+                drop(pmd);
+                drop(alive);
+            });
+        }
         if after.attend || !after.flush.is_empty() {
             for (_, sink) in after.flush {
                 sink.flush.notify_one();

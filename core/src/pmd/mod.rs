@@ -10,6 +10,8 @@ mod options;
 mod places;
 mod server;
 
+pub(crate) use launch::await_winner;
+
 pub use client::{PmdClient, PmdEvent};
 pub use control::Control;
 pub use embedded::{Pmd, PmdNotice};

@@ -9,6 +9,7 @@ mod aliases;
 mod auto_start;
 mod command_line;
 mod detection;
+mod embedded_pmd;
 mod fork;
 mod half_open;
 mod nodes;
