@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
@@ -94,11 +94,22 @@ pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-/// Connects, trying each address of the host within the time.
+/// Connects, trying each address of the host; the time is for all of them together. Looking up
+/// a name is not within it, because the system's resolver has its own.
 pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<TcpStream> {
     let mut last = None;
-    for address in resolve(host, port)? {
-        match TcpStream::connect_timeout(&address, timeout) {
+    let start = Instant::now();
+    let addresses = resolve(host, port)?;
+    let mut untried = addresses.len() as u32;
+    for address in addresses {
+        // One that does not answer leaves some of the time to the next.
+        let share = timeout.saturating_sub(start.elapsed()) / untried;
+        untried -= 1;
+        if share.is_zero() {
+            last = last.or_else(|| Some(io::ErrorKind::TimedOut.into()));
+            break;
+        }
+        match TcpStream::connect_timeout(&address, share) {
             Ok(stream) => {
                 tune(&stream, &Detection::default());
                 return Ok(stream);

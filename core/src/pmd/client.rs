@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -34,23 +34,56 @@ pub struct PmdClient {
     events: VecDeque<PmdEvent>,
     next_request: u64,
     timeout: Duration,
+    /// What the socket was last told.
+    write_timeout: Option<Duration>,
     caps: Capabilities,
 }
 
+/// Ends what a [`PmdClient`] waits for, from another thread.
+#[derive(Debug)]
+pub struct Interrupter(TcpStream);
+
+impl Interrupter {
+    /// Ends the client's connection: the request or wait that runs fails at once with
+    /// `pmd_unavailable`, and so does everything after it.
+    pub fn interrupt(&self) {
+        // It may have ended by itself.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+const TIMEOUT_DEFAULT: Duration = Duration::from_millis(limits::REQUEST_TIMEOUT_MS_DEFAULT);
+
 impl PmdClient {
-    /// Connects and finds out what the PMD can do.
+    /// Connects and finds out what the PMD can do, within 5 s.
     ///
-    /// Errors: `pmd_unavailable` when nothing listens, `not_pmd` when something else does.
+    /// Errors: those of [`PmdClient::connect_within`].
     pub fn connect(host: &str, port: u16) -> Result<Self> {
-        let mut client = Self::connect_plain(host, port)?;
-        client.hello(host, port)?;
+        Self::connect_within(host, port, TIMEOUT_DEFAULT)
+    }
+
+    /// Connects and finds out what the PMD can do. The time is for both together, and limits
+    /// every further request. Looking up a host name, other than `localhost`, comes on top.
+    ///
+    /// Errors: `pmd_unavailable` when nothing listens, `not_pmd` when something else does,
+    /// `timeout`.
+    pub fn connect_within(host: &str, port: u16, timeout: Duration) -> Result<Self> {
+        let start = Instant::now();
+        let mut client = Self::open(host, port, timeout)?;
+        client.hello(host, port, timeout, start)?;
         Ok(client)
     }
 
     /// Connects and speaks as an original client, without `hello`.
     pub fn connect_plain(host: &str, port: u16) -> Result<Self> {
-        let timeout = Duration::from_millis(limits::REQUEST_TIMEOUT_MS_DEFAULT);
+        Self::open(host, port, TIMEOUT_DEFAULT)
+    }
+
+    fn open(host: &str, port: u16, timeout: Duration) -> Result<Self> {
         let stream = net::connect(host, port, timeout).map_err(|error| {
+            if error.kind() == ErrorKind::Timeout {
+                return no_answer(host, port, timeout).because(error);
+            }
             Error::new(
                 ErrorKind::PmdUnavailable,
                 format!("no PMD answers on {host}:{port}"),
@@ -63,21 +96,30 @@ impl PmdClient {
             events: VecDeque::new(),
             next_request: 1,
             timeout,
+            write_timeout: None,
             caps: Capabilities::default(),
         })
     }
 
-    fn hello(&mut self, host: &str, port: u16) -> Result<()> {
+    /// A handle by which another thread can end what this client waits for.
+    ///
+    /// Errors: `io` when there are no more file descriptors.
+    pub fn interrupter(&self) -> Result<Interrupter> {
+        self.stream
+            .try_clone()
+            .map(Interrupter)
+            .map_err(|error| Error::io("cannot duplicate the connection to the PMD", &error))
+    }
+
+    fn hello(&mut self, host: &str, port: u16, timeout: Duration, start: Instant) -> Result<()> {
         let wanted = Capabilities {
             // A client that only asks has no heartbeat to promise.
             heartbeat: false,
             ..Capabilities::all()
         };
         let handshake = Duration::from_millis(limits::HANDSHAKE_TIMEOUT_MS);
-        let usual = std::mem::replace(&mut self.timeout, handshake);
-        let answer = self.request(ToPmd::Hello(wanted));
-        self.timeout = usual;
-        match answer {
+        let left = timeout.saturating_sub(start.elapsed());
+        match self.request_within(ToPmd::Hello(wanted), left.min(handshake)) {
             Ok(answer) => {
                 self.caps =
                     Capabilities::from_names(answer.caps.iter().map(String::as_str)).and(wanted);
@@ -85,6 +127,10 @@ impl PmdClient {
             }
             // An original says `Unknown message type` and is spoken to as an original.
             Err(error) if error.kind() == ErrorKind::Refused => Ok(()),
+            // The caller was in more of a hurry than a PMD may be asked to be.
+            Err(error) if error.kind() == ErrorKind::Timeout && left < handshake => {
+                Err(no_answer(host, port, timeout).because(error))
+            }
             Err(error) if error.kind() == ErrorKind::Timeout => Err(Error::new(
                 ErrorKind::NotPmd,
                 format!(
@@ -104,7 +150,7 @@ impl PmdClient {
         }
     }
 
-    /// Limits every further request; the default is 5 s.
+    /// Limits every further request; the default is 5 s. Zero is over at once.
     pub fn set_timeout(&mut self, timeout: Duration) {
         self.timeout = timeout;
     }
@@ -180,7 +226,7 @@ impl PmdClient {
 
     /// Waits for the next event; `None` when none came in time.
     pub fn next_event(&mut self, timeout: Duration) -> Result<Option<PmdEvent>> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now().checked_add(timeout);
         while self.events.is_empty() {
             match self.receive(deadline)? {
                 Some(body) => drop(self.take(&body)?),
@@ -191,16 +237,21 @@ impl PmdClient {
     }
 
     fn request(&mut self, request: ToPmd<'_>) -> Result<Answer> {
+        self.request_within(request, self.timeout)
+    }
+
+    fn request_within(&mut self, request: ToPmd<'_>, timeout: Duration) -> Result<Answer> {
+        if timeout.is_zero() {
+            return Err(Error::request_timeout());
+        }
+        let deadline = Instant::now().checked_add(timeout);
         let number = self.next_request;
         self.next_request += 1;
         let mut bytes = Vec::new();
         frame::append(&mut bytes, limits::PMD_FRAME_BYTES_MAX, |out| {
             append_request(out, number, request);
         })?;
-        self.stream
-            .write_all(&bytes)
-            .map_err(|error| Error::not_connected().because(Error::io("write", &error)))?;
-        let deadline = Instant::now() + self.timeout;
+        self.write(&bytes, timeout)?;
         loop {
             let Some(body) = self.receive(deadline)? else {
                 return Err(Error::request_timeout());
@@ -212,6 +263,26 @@ impl PmdClient {
                 }
             }
         }
+    }
+
+    fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<()> {
+        let timeout = timeout.min(SOCKET_TIMEOUT_MAX);
+        let written = if self.write_timeout == Some(timeout) {
+            Ok(())
+        } else {
+            self.stream.set_write_timeout(Some(timeout))
+        };
+        self.write_timeout = Some(timeout);
+        let Err(error) = written.and_then(|()| self.stream.write_all(bytes)) else {
+            return Ok(());
+        };
+        // Half a frame may be under way, after which no other can follow.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        Err(if is_over(&error) {
+            Error::request_timeout()
+        } else {
+            Error::not_connected().because(Error::io("write", &error))
+        })
     }
 
     /// Sorts a frame: an event is queued, an answer returned with its request's number.
@@ -230,7 +301,8 @@ impl PmdClient {
         Ok(None)
     }
 
-    fn receive(&mut self, deadline: Instant) -> Result<Option<bytes::Bytes>> {
+    /// The next frame; `None` when the deadline passed first. No deadline is none.
+    fn receive(&mut self, deadline: Option<Instant>) -> Result<Option<bytes::Bytes>> {
         let broken = |error: &std::io::Error| {
             Error::not_connected().because(Error::io("read from the PMD", error))
         };
@@ -239,25 +311,111 @@ impl PmdClient {
             if let Some(body) = self.reader.next_frame()? {
                 return Ok(Some(body));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
                 return Ok(None);
             }
             self.stream
-                .set_read_timeout(Some(left))
+                .set_read_timeout(left.map(|left| left.min(SOCKET_TIMEOUT_MAX)))
                 .map_err(|error| broken(&error))?;
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(Error::not_connected()),
                 Ok(read) => self.reader.push(&chunk[..read]),
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        std::io::ErrorKind::WouldBlock
-                            | std::io::ErrorKind::TimedOut
-                            | std::io::ErrorKind::Interrupted
-                    ) => {}
+                Err(error) if is_over(&error) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(broken(&error)),
             }
+        }
+    }
+}
+
+/// Some systems refuse longer times; who waits longer waits again.
+const SOCKET_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Whether a socket's time for one read or write is over; systems differ in how they say so.
+fn is_over(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+    )
+}
+
+fn no_answer(host: &str, port: u16, timeout: Duration) -> Error {
+    let ms = timeout.as_millis();
+    Error::new(
+        ErrorKind::Timeout,
+        format!("no PMD answers on {host}:{port} within {ms} ms"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::pmd::{Pmd, PmdOptions};
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    fn pmd() -> Pmd {
+        Pmd::start(PmdOptions {
+            port: 0,
+            ..PmdOptions::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn no_time_is_a_timeout() {
+        let pmd = pmd();
+        let error = PmdClient::connect_within("localhost", pmd.port(), Duration::ZERO);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Timeout);
+        let mut client = PmdClient::connect_within("localhost", pmd.port(), LIMIT).unwrap();
+        client.set_timeout(Duration::ZERO);
+        assert_eq!(client.list(None).unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(client.next_event(Duration::ZERO), Ok(None));
+        // The connection is as good as before.
+        client.set_timeout(Duration::MAX);
+        assert_eq!(client.list(None), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn time_is_for_connecting_and_the_first_answer() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let start = Instant::now();
+        let error = PmdClient::connect_within("localhost", port, Duration::from_millis(30));
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(error.to_string().contains("within 30 ms"), "{error}");
+        assert!(start.elapsed() < Duration::from_millis(limits::HANDSHAKE_TIMEOUT_MS));
+    }
+
+    #[test]
+    fn an_interrupt_ends_what_waits_on_another_thread() {
+        fn check<T: Send + Sync>(_: &T) {}
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let mut asks = PmdClient::connect_plain("127.0.0.1", port).unwrap();
+        asks.set_timeout(Duration::MAX);
+        let pmd = pmd();
+        let mut watches = PmdClient::connect("localhost", pmd.port()).unwrap();
+        watches.watch().unwrap();
+        let handles = [asks.interrupter().unwrap(), watches.interrupter().unwrap()];
+        check(&handles);
+        let asking = std::thread::spawn(move || asks.list(None).unwrap_err());
+        let watching = std::thread::spawn(move || {
+            let error = watches.next_event(Duration::MAX).unwrap_err();
+            assert_eq!(watches.list(None).unwrap_err().kind(), error.kind());
+            error
+        });
+        // Whether the threads wait by now or not yet, the outcome is the same.
+        for handle in &handles {
+            handle.interrupt();
+            handle.interrupt();
+        }
+        for thread in [asking, watching] {
+            assert_eq!(thread.join().unwrap().kind(), ErrorKind::PmdUnavailable);
         }
     }
 }

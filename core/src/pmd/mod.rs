@@ -12,7 +12,7 @@ mod server;
 
 pub(crate) use launch::await_winner;
 
-pub use client::{PmdClient, PmdEvent};
+pub use client::{Interrupter, PmdClient, PmdEvent};
 pub use control::Control;
 pub use embedded::{Pmd, PmdNotice};
 pub use launch::{EXECUTABLE_VARIABLE, Launcher, READY_LINE, spawn_daemon};
