@@ -25,6 +25,16 @@ macro_rules! kinds {
             pub const fn name(self) -> &'static str {
                 match self { $( ErrorKind::$kind => $name, )* }
             }
+
+            /// The name with a NUL byte behind it, for C.
+            pub const fn c_name(self) -> &'static std::ffi::CStr {
+                let text: &'static str =
+                    match self { $( ErrorKind::$kind => concat!($name, "\0"), )* };
+                match std::ffi::CStr::from_bytes_with_nul(text.as_bytes()) {
+                    Ok(text) => text,
+                    Err(_) => c"unknown",
+                }
+            }
         }
     };
 }

@@ -25,7 +25,7 @@
 pub mod cli;
 pub mod dispatch;
 pub mod error;
-mod fork;
+pub mod fork;
 pub mod ids;
 pub mod limits;
 mod lockfile;
@@ -47,7 +47,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use mailbox::{MailboxConfig, Overflow};
 pub use node::{EventStream, Message, Node, NodeBuilder, NodeOptions, Stats};
 pub use node_state::NodeEvent;
-pub use pmd::{Launcher, Pmd, PmdClient, PmdEvent, PmdNotice, PmdOptions};
+pub use pmd::{Interrupter, Launcher, Pmd, PmdClient, PmdEvent, PmdNotice, PmdOptions};
 pub use wire::peer::Payload;
 pub use wire::pmd::{LeaveCause, NodeInfo};
 

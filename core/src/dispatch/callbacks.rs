@@ -17,10 +17,12 @@ use crate::park::block_on;
 /// order, under no lock; it may call anything except what waits for itself.
 pub enum Handler<T> {
     /// Called with one item at a time.
-    Each(Box<dyn Fn(&T) + Send + Sync>),
+    Each(Call<T>),
     /// Called with all that waits, up to 256 items, never none.
-    Batch(Box<dyn Fn(&[T]) + Send + Sync>),
+    Batch(Call<[T]>),
 }
+
+type Call<T> = Box<dyn Fn(&T) + Send + Sync>;
 
 /// Handlers for two queues, served by one thread until both are closed and empty, or until
 /// [`Callbacks::stop`].

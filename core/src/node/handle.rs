@@ -361,6 +361,8 @@ impl Node {
         let mut cx = Context::from_waker(Waker::noop());
         match future.as_mut().poll(&mut cx) {
             Poll::Ready(output) => Some(output),
+            // Who does not wait does not drive.
+            Poll::Pending if timeout == Some(Duration::ZERO) => None,
             Poll::Pending => self.inner.shared.runtime.wait(future, timeout),
         }
     }
@@ -479,8 +481,22 @@ impl Node {
 
     /// Like [`Node::discover`], blocking this thread.
     pub fn discover_blocking(&self, prefix: Option<&str>) -> Result<Vec<NodeInfo>> {
-        let discovering = self.wait(self.discover(prefix), None);
+        self.discover_within(prefix, None)
+    }
+
+    /// Like [`Node::discover_blocking`], with a limit; `None` = that of requests to the PMD.
+    pub fn discover_within(
+        &self,
+        prefix: Option<&str>,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<NodeInfo>> {
+        let discovering = self.wait(self.discover(prefix), timeout);
         discovering.unwrap_or_else(|| Err(Error::request_timeout()))
+    }
+
+    /// Largest frame this node sends or accepts, in bytes.
+    pub fn frame_bytes_max(&self) -> usize {
+        self.inner.shared.options.frame_bytes_max
     }
 
     /// The counters.

@@ -62,6 +62,16 @@ pub enum StopReason {
     NoNodes,
 }
 
+impl StopReason {
+    /// The word in every language.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StopReason::Requested => "requested",
+            StopReason::NoNodes => "idle",
+        }
+    }
+}
+
 /// The outputs of one or several steps, in order.
 #[derive(Debug, Default)]
 pub struct Outputs {
