@@ -29,6 +29,7 @@ pub mod fork;
 pub mod ids;
 pub mod limits;
 mod lockfile;
+pub mod log;
 pub mod mailbox;
 pub mod names;
 pub mod net;

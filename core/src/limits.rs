@@ -136,6 +136,11 @@ pub const SHUTDOWN_MS: u64 = 1_500;
 
 /// Bytes of untrusted text in a log line.
 pub const LOG_TEXT_BYTES_MAX: usize = 128;
+/// Bytes of the message of a log record.
+pub const LOG_MESSAGE_BYTES_MAX: usize = 1_024;
+/// Log records waiting for one capture, each about 0.5 KiB; past it new ones are dropped and
+/// counted.
+pub const LOG_RECORDS_MAX: usize = 4_096;
 /// How long the library's own network thread stays away after a thread that waited in a call
 /// of ours was served. A longer time saves wake-ups in request and answer; as long as this, a
 /// message that nobody waits for may lie unread.

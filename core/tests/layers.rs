@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["lib"],
     &["node"],
     &["pmd"],
+    &["log"],
     &["net", "dispatch", "runtime", "lockfile"],
     &["fork", "park"],
     &["registry", "node_state", "mailbox"],

@@ -71,6 +71,8 @@ pub(super) struct Shared {
 pub(super) struct After {
     wake: Vec<(oneshot::Sender<Outcome>, Outcome)>,
     wakeups: Vec<Wakeups>,
+    /// Events to be logged, which may be slow and may wake somebody.
+    events: Vec<NodeEvent>,
     /// Tasks were given something to do.
     attend: bool,
     flush: Vec<(LinkId, Arc<Sink>)>,
@@ -282,7 +284,10 @@ impl Shared {
                 }
             }
             // Queued under the lock, so that subscribers see the order of the state machine.
-            Action::Event(event) => self.publish(&event, after),
+            Action::Event(event) => {
+                self.publish(&event, after);
+                after.events.push(event);
+            }
             Action::Forget(id) => self.inbound.lock().forget(&id),
             Action::Ended(call, outcome) => {
                 if let Some(sender) = locked.calls.remove(&call) {
@@ -303,6 +308,9 @@ impl Shared {
     }
 
     fn finish(&self, after: After) {
+        for event in &after.events {
+            log_event(&self.id, self.options.alias.as_deref(), event);
+        }
         if let Some((pmd, alive)) = after.pmd {
             // Its end is waited for, which this thread, that of the network perhaps, must not.
             self.runtime.spawn_blocking(move || {
@@ -323,7 +331,6 @@ impl Shared {
     }
 
     fn publish(&self, event: &NodeEvent, after: &mut After) {
-        log_event(&self.id, self.options.alias.as_deref(), event);
         let mut subscribers = self.subscribers.lock();
         subscribers.retain(|subscriber| !subscriber.is_closed());
         for subscriber in subscribers.iter() {
