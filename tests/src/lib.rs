@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod c_program;
 mod child;
 mod fake_pmd;
 mod folder;
@@ -19,6 +20,7 @@ mod program;
 mod transcript;
 mod wait;
 
+pub use c_program::CProgram;
 pub use child::Child;
 pub use fake_pmd::FakePmd;
 pub use folder::TempFolder;
@@ -26,6 +28,6 @@ pub use frames::{frame, read_frame};
 pub use gate::GatedPmd;
 pub use original_client::{OriginalClient, register_payload};
 pub use pmd_process::PmdProcess;
-pub use program::distflow_program;
+pub use program::{distflow_library, distflow_program, project_folder};
 pub use transcript::{Direction, Generation, NodeFrame, Step, Transcript, What};
 pub use wait::{LIMIT, wait_until};

@@ -1,4 +1,4 @@
-//! Where the `distflow` program is.
+//! Where the `distflow` program and `libdistflow` of this build are.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,10 +9,34 @@ use std::time::SystemTime;
 /// when only this package was built, it is missing or out of date and made now, once.
 pub fn distflow_program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(find_or_build).clone()
+    let name = format!("distflow{}", std::env::consts::EXE_SUFFIX);
+    let build = [
+        "-p",
+        "distflow-core",
+        "--bin",
+        "distflow",
+        "--features",
+        "cli",
+    ];
+    PROGRAM
+        .get_or_init(|| find_or_build(&name, &["core/src"], &build))
+        .clone()
 }
 
-const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../core/src");
+/// Path of `libdistflow.so` of this build, with `libdistflow.a` beside it; made if need be.
+pub fn distflow_library() -> PathBuf {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    let sources = ["core/src", "ffi/src"];
+    LIBRARY
+        .get_or_init(|| find_or_build("libdistflow.so", &sources, &["-p", "distflow-ffi"]))
+        .clone()
+}
+
+/// The folder of the project.
+pub fn project_folder() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the package is in no folder").into()
+}
 
 fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path)
@@ -30,7 +54,7 @@ fn newest(folder: &Path) -> SystemTime {
     times.max().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-fn find_or_build() -> PathBuf {
+fn find_or_build(name: &str, sources: &[&str], build: &[&str]) -> PathBuf {
     let test = std::env::current_exe().expect("no path of the test program");
     // target/<profile>/deps/<test>
     let folder = test
@@ -39,28 +63,26 @@ fn find_or_build() -> PathBuf {
         .and_then(|deps| deps.parent())
         .or(test.parent())
         .expect("the test program is in no folder");
-    let program = folder.join(format!("distflow{}", std::env::consts::EXE_SUFFIX));
-    if modified(&program).is_some_and(|built| built >= newest(Path::new(SOURCES))) {
-        return program;
+    let made = folder.join(name);
+    let sources = sources.iter().map(|source| project_folder().join(source));
+    let changed = sources.map(|source| newest(&source)).max();
+    if modified(&made) >= changed && made.is_file() {
+        return made;
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Command::new(cargo);
-    build
-        .args(["build", "-p", "distflow-core", "--bin", "distflow"])
-        .args(["--features", "cli"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut command = Command::new(cargo);
+    command
+        .arg("build")
+        .args(build)
+        .current_dir(project_folder());
     if folder.ends_with("release") {
-        build.arg("--release");
+        command.arg("--release");
     }
     if let Some(target) = folder.parent() {
-        build.env("CARGO_TARGET_DIR", target);
+        command.env("CARGO_TARGET_DIR", target);
     }
-    let status = build.status().expect("cannot run cargo");
-    assert!(status.success(), "building the distflow program failed");
-    assert!(
-        program.is_file(),
-        "no {} after building it",
-        program.display()
-    );
-    program
+    let status = command.status().expect("cannot run cargo");
+    assert!(status.success(), "building {name} failed");
+    assert!(made.is_file(), "no {} after building it", made.display());
+    made
 }

@@ -1,0 +1,8 @@
+//! Programs in C and C++ that use libdistflow.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod header;
