@@ -38,4 +38,4 @@ pub mod pmd;
 
 pub mod pmd_client;
 
-//pub mod log;
+pub mod log;

@@ -16,6 +16,12 @@ impl CProgram {
     /// Compiles one source file (a path within the project) into `folder`, with further options
     /// of the compiler. A name that ends with `.cpp` is C++17, any other C11.
     pub fn compile(source: &str, folder: &Path, options: &[&str]) -> Self {
+        let include = project_folder().join("include");
+        Self::compile_with(&include, source, folder, options)
+    }
+
+    /// Like [`CProgram::compile`], with the header of another folder.
+    pub fn compile_with(include: &Path, source: &str, folder: &Path, options: &[&str]) -> Self {
         let source = project_folder().join(source);
         let is_cpp = source
             .extension()
@@ -33,7 +39,7 @@ impl CProgram {
             .args(["-g", "-pthread", "-D_GNU_SOURCE"])
             .args(WARNINGS)
             .arg("-I")
-            .arg(project_folder().join("include"))
+            .arg(include)
             .arg(&source)
             .arg("-o")
             .arg(&program)
