@@ -136,6 +136,9 @@ pub const AIMS: &[Aim] = &[
     Aim::value("round trip p50", TRIP, Time, AtMost(1.15))
         .against("trip.blocking.p50", "blocking TCP")
         .stretch(),
+    Aim::value("C to C, 100 B", "stream100.c.rate", Rate, AtLeast(0.9)).against(S100, "the core"),
+    Aim::value("C to C, 1 KiB", "stream1024.c.rate", Rate, AtLeast(0.9)).against(S1K, "the core"),
+    Aim::value("C to C, round trip p50", "trip.c.p50", Time, AtMost(1.1)).against(TRIP, "the core"),
     Aim::value(
         "resolve pipelined, 1,000",
         "pmd1000.distflow.resolve_rate",

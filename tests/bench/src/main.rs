@@ -1,7 +1,7 @@
 //! Benchmarks of distflow beside their yardsticks, interleaved in one run.
 //!
 //! `cargo run --release -p distflow-bench` after
-//! `cargo build --release -p distflow-core --features cli`. The program starts itself in other
+//! `cargo build --release -p distflow-core -p distflow-ffi --features distflow-core/cli`. The program starts itself in other
 //! roles for its child processes: `distflow-bench child ROLE …`.
 
 mod aims;
@@ -161,7 +161,7 @@ fn setting(options: &Options, profile: &Path, target: &Path) -> Result<Setting> 
     let cpus = process::processors();
     Ok(Setting {
         program,
-        tools: Tools::prepare(&target.join("bench"), install)?,
+        tools: Tools::prepare(&target.join("bench"), profile, install)?,
         seconds: if options.quick { 0.3 } else { options.seconds },
         quick: options.quick,
         cpus: match cpus[..] {

@@ -38,6 +38,8 @@ const TABLES: &[Table] = &[
         title: "Messages of 100 B, one direction; processor time per message",
         rows: &[
             ("distflow", "stream100.distflow"),
+            ("distflow, C", "stream100.c"),
+            ("distflow, C, callback", "stream100.c-callback"),
             ("plain TCP, writev", "stream100.writev"),
             ("libzmq push/pull", "stream100.zmq"),
             ("TCP, envelope, check", "stream100.check"),
@@ -50,6 +52,8 @@ const TABLES: &[Table] = &[
         title: "Messages of 1 KiB",
         rows: &[
             ("distflow", "stream1024.distflow"),
+            ("distflow, C", "stream1024.c"),
+            ("distflow, C, callback", "stream1024.c-callback"),
             ("plain TCP, writev", "stream1024.writev"),
             ("libzmq push/pull", "stream1024.zmq"),
             ("TCP, envelope, check", "stream1024.check"),
@@ -71,6 +75,7 @@ const TABLES: &[Table] = &[
         title: "Round trip, 100 B",
         rows: &[
             ("distflow", "trip.distflow"),
+            ("distflow, C", "trip.c"),
             ("TCP, blocking", "trip.blocking"),
             ("TCP, reader thread", "trip.handoff"),
             ("libzmq pair", "trip.zmq"),

@@ -17,19 +17,26 @@ pub struct Tools {
     pub zmq: Option<PathBuf>,
     /// The folder with the compiled Erlang module.
     pub erlang: Option<PathBuf>,
+    /// The compiled program that uses distflow from C.
+    pub c: Option<PathBuf>,
     /// What is missing, and why.
     pub missing: Vec<String>,
 }
 
 impl Tools {
-    /// Finds, installs and compiles what it can; what fails is noted as missing.
-    pub fn prepare(work: &Path, install: bool) -> Result<Self> {
+    /// Finds, installs and compiles what it can; what fails is noted as missing. `profile` is the
+    /// folder with `libdistflow.so`.
+    pub fn prepare(work: &Path, profile: &Path, install: bool) -> Result<Self> {
         std::fs::create_dir_all(work)?;
         let mut tools = Self::default();
         let has_zmq = Path::new("/usr/include/zmq.h").exists();
         let has_erlang = runs("erlc", &["-help"]) && runs("epmd", &["-help"]);
         if install && !(has_zmq && has_erlang) {
             apt_install();
+        }
+        match compile_c(work, profile) {
+            Ok(program) => tools.c = Some(program),
+            Err(error) => tools.missing.push(format!("the C ABI (cc): {error}")),
         }
         match compile_zmq(work) {
             Ok(program) => tools.zmq = Some(program),
@@ -79,6 +86,28 @@ fn run(command: &mut Command) -> Result<()> {
     let text = String::from_utf8_lossy(&output.stderr);
     let line = text.lines().next().unwrap_or("it failed");
     Err(failure(line.to_owned()))
+}
+
+fn compile_c(work: &Path, profile: &Path) -> Result<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = work.join("distflow_c");
+    // The SONAME, which the build folder does not have as a file.
+    let link = work.join("libdistflow.so.1");
+    let _ = std::fs::remove_file(&link);
+    std::os::unix::fs::symlink(std::path::absolute(profile)?.join("libdistflow.so"), &link)?;
+    let mut run_path = std::ffi::OsString::from("-Wl,-rpath,");
+    run_path.push(std::path::absolute(work)?);
+    run(Command::new("cc")
+        .args(["-O2", "-pthread", "-o"])
+        .arg(&program)
+        .arg("-I")
+        .arg(package.join("../../include"))
+        .arg(package.join("c/distflow_c.c"))
+        .arg("-L")
+        .arg(profile)
+        .arg("-ldistflow")
+        .arg(run_path))?;
+    Ok(program)
 }
 
 fn compile_zmq(work: &Path) -> Result<PathBuf> {

@@ -23,6 +23,10 @@ pub fn measure(setting: &Setting, samples: &mut Samples) -> Result<()> {
         let pair = Pair { setting, size };
         pair.rust(samples, "writev")?;
         pair.distflow(samples)?;
+        if let Some(program) = &setting.tools.c {
+            pair.c(samples, program, "c", "receive")?;
+            pair.c(samples, program, "c-callback", "receive-callback")?;
+        }
         if let Some(program) = &setting.tools.zmq {
             pair.zmq(samples, program)?;
         }
@@ -100,6 +104,19 @@ impl Pair<'_> {
         self.run(samples, "distflow", receiver, |target| {
             let ms = self.milliseconds();
             role(&["send", "distflow", &size, &ms, &port, target])
+        })
+    }
+
+    fn c(&self, samples: &mut Samples, program: &Path, name: &str, role: &str) -> Result<()> {
+        let pmd = PmdProcess::start(self.setting, None)?;
+        let payload = String::from_utf8(payload::object(self.size))?;
+        let port = pmd.port.to_string();
+        let mut receiver = Command::new(program);
+        receiver.args([role, &self.size.to_string(), &port]);
+        self.run(samples, name, receiver, |alias| {
+            let mut sender = Command::new(program);
+            sender.args(["send", &self.milliseconds(), &port, alias, &payload]);
+            Ok(sender)
         })
     }
 

@@ -32,6 +32,17 @@ pub fn measure(setting: &Setting, samples: &mut Samples) -> Result<()> {
             role(&["ping", "distflow", &count, &port, target])
         })?;
     }
+    if let Some(program) = &setting.tools.c {
+        let pmd = PmdProcess::start(setting, None)?;
+        let port = pmd.port.to_string();
+        let mut echo = Command::new(program);
+        echo.args(["echo", &port]);
+        run(setting, samples, "c", echo, |alias| {
+            let mut ping = Command::new(program);
+            ping.args(["ping", &count, &port, alias, &payload]);
+            Ok(ping)
+        })?;
+    }
     if let Some(program) = &setting.tools.zmq {
         let mut echo = Command::new(program);
         echo.arg("echo");
