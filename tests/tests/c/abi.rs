@@ -272,3 +272,23 @@ fn a_program_compiled_with_a_kept_header_runs_with_this_library() {
         );
     }
 }
+
+#[test]
+fn the_library_has_its_soname_and_stays_mapped() {
+    let output = Command::new("readelf")
+        .arg("-dW")
+        .arg(distflow_library())
+        .output()
+        .expect("readelf is missing: apt-get install binutils");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains("Library soname: [libdistflow.so.1]"),
+        "{text}"
+    );
+    assert!(text.contains("NODELETE"), "{text}");
+    // Nothing that would have to be installed beside it.
+    for line in text.lines().filter(|line| line.contains("(NEEDED)")) {
+        let known = ["libc.so", "libgcc_s.so", "libm.so", "ld-linux"];
+        assert!(known.iter().any(|name| line.contains(name)), "{line}");
+    }
+}
