@@ -46,9 +46,10 @@ pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
 pub use mailbox::{MailboxConfig, Overflow};
-pub use node::{EventStream, Message, Node, NodeBuilder, NodeOptions, Stats};
+pub use node::{EventStream, Message, Node, NodeBuilder, NodeOptions, Sending, Stats};
 pub use node_state::NodeEvent;
 pub use pmd::{Interrupter, Launcher, Pmd, PmdClient, PmdEvent, PmdNotice, PmdOptions};
+pub use runtime::spawn;
 pub use wire::peer::Payload;
 pub use wire::pmd::{LeaveCause, NodeInfo};
 

@@ -24,6 +24,16 @@ use crate::{fork, limits};
 // Protects the current runtime and the fork generation it was made in; held while it is made.
 static CURRENT: Mutex<Option<(u64, Arc<Inner>)>> = Mutex::new(None);
 
+/// Runs a future to its end on the library's own threads, for hosts without a runtime. It must
+/// not block.
+///
+/// Errors: `io` when the network thread cannot be started, `forked`.
+pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+    // The task's handle is not needed: it ends by itself, or with the process.
+    drop(Handle::current()?.spawn(future));
+    Ok(())
+}
+
 /// The runtime of this process.
 #[derive(Debug, Clone)]
 pub struct Handle(Arc<Inner>);

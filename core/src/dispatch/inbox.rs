@@ -237,6 +237,22 @@ impl<T> Inbox<T> {
         Poll::Ready(count)
     }
 
+    /// Waits until an item waits; false when the inbox is closed and empty. Takes nothing.
+    pub async fn ready(&self) -> bool {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.lock();
+            if !state.mailbox.is_empty() {
+                return Poll::Ready(true);
+            }
+            if state.closed {
+                return Poll::Ready(false);
+            }
+            remember(&mut state.receivers, cx);
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Waits for the next item; `None` when the inbox is closed and empty. Safe to cancel.
     pub async fn recv(&self) -> Option<T> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 #[cfg(target_os = "linux")]
 use crate::dispatch::Readiness;
@@ -88,6 +88,12 @@ impl EventStream {
         self.inbox.recv().await
     }
 
+    /// Waits until an event waits, without taking it; false when the node has ended and none
+    /// does.
+    pub async fn ready(&self) -> bool {
+        self.inbox.ready().await
+    }
+
     /// Blocks this thread until the next event.
     ///
     /// Errors: `timeout`, and `closed` when the node has ended.
@@ -109,6 +115,20 @@ impl EventStream {
     /// Events that were dropped because more than 16,384 waited.
     pub fn lost(&self) -> u64 {
         self.inbox.dropped()
+    }
+}
+
+/// A message on its way into a queue; see [`Node::begin_send`].
+#[derive(Debug)]
+pub struct Sending(oneshot::Receiver<Outcome>);
+
+impl Sending {
+    /// Waits until it is there. Dropping this does not take the message back.
+    pub async fn finish(self) -> Result<()> {
+        match outcome(self.0).await? {
+            Outcome::Done(result) => result,
+            Outcome::Peers(_) => Ok(()),
+        }
     }
 }
 
@@ -271,14 +291,20 @@ impl Node {
 
     /// Like [`Node::send`], with JSON text that was checked already.
     pub async fn send_payload(&self, target: &str, payload: &Payload) -> Result<()> {
-        self.inner.shared.check_fork()?;
-        match self.inner.shared.send(target, payload, true)? {
+        match self.begin_send(target, payload)? {
             None => Ok(()),
-            Some(receiver) => match outcome(receiver).await? {
-                Outcome::Done(result) => result,
-                Outcome::Peers(_) => Ok(()),
-            },
+            Some(sending) => sending.finish().await,
         }
+    }
+
+    /// Begins to send, for callers that avoid a future where none is needed: `None` when the
+    /// message is in the queue of an established connection already, as it is as a rule.
+    ///
+    /// Errors: those of [`Node::send`] that are known at once.
+    pub fn begin_send(&self, target: &str, payload: &Payload) -> Result<Option<Sending>> {
+        self.inner.shared.check_fork()?;
+        let pending = self.inner.shared.send(target, payload, true)?;
+        Ok(pending.map(Sending))
     }
 
     /// Like [`Node::send_payload`], blocking this thread.
@@ -365,6 +391,22 @@ impl Node {
             Poll::Pending if timeout == Some(Duration::ZERO) => None,
             Poll::Pending => self.inner.shared.runtime.wait(future, timeout),
         }
+    }
+
+    /// Waits until a message waits, without taking it; false when the node has ended and none
+    /// does.
+    pub async fn ready(&self) -> bool {
+        self.inner.shared.check_fork().is_ok() && self.inner.shared.inbox.ready().await
+    }
+
+    /// Moves up to `max` waiting messages into `messages`; returns how many.
+    pub fn try_recv_many(&self, messages: &mut Vec<Message>, max: usize) -> usize {
+        if self.inner.shared.check_fork().is_err() {
+            return 0;
+        }
+        let count = self.inner.shared.inbox.try_recv_many(messages, max);
+        self.count(count as u64);
+        count
     }
 
     /// The next message, if one waits.

@@ -10,6 +10,6 @@ mod options;
 mod registry;
 mod shared;
 
-pub use handle::{EventStream, Node, Stats};
+pub use handle::{EventStream, Node, Sending, Stats};
 pub use inbound::Message;
 pub use options::{NodeBuilder, NodeOptions};
