@@ -169,6 +169,10 @@ pub(super) struct DemoOptions {
     /// Messages from each node to each other node
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub messages: u32,
+    /// A program to run as one more node, as `PROGRAM --alias ALIAS --port PORT`. It reads and
+    /// prints the lines of `distflow node run`, and adds its "language" to "started" [repeatable]
+    #[arg(long, value_name = "PROGRAM")]
+    pub node_program: Vec<std::path::PathBuf>,
 }
 
 /// Says what is wrong with the arguments, as the originals did where they did.

@@ -1,6 +1,8 @@
 //! `distflow demo`: the main job on real processes. Ends with 0 only if all of it happened.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -58,7 +60,10 @@ fn spawn(mut command: Command) -> Result<(Process, ChildStdin, std::process::Chi
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|error| Error::io("cannot start a process", &error))?;
+        .map_err(|error| {
+            let program = command.get_program().to_string_lossy();
+            Error::io(&format!("cannot start {program}"), &error)
+        })?;
     match (child.stdin.take(), child.stdout.take()) {
         (Some(stdin), Some(stdout)) => Ok((Process(child), stdin, stdout)),
         _ => Err(failed("a process has no pipes")),
@@ -80,24 +85,36 @@ fn start_pmd() -> Result<(Process, ChildStdin, u16)> {
     Ok((process, stdin, port))
 }
 
-fn start_node(index: usize, port: u16, lines: Sender<Line>) -> Result<DemoNode> {
+/// Starts this program's own node, or a given program as one.
+fn start_node(
+    index: usize,
+    program: Option<&Path>,
+    port: u16,
+    lines: Sender<Line>,
+) -> Result<DemoNode> {
     let alias = format!("demo-{}", index + 1);
-    let mut command = own_command()?;
-    command.args(["node", "run", "--alias", &alias, "--no-auto-start"]);
-    command.args(["--port", &port.to_string()]);
+    let mut command = match program {
+        Some(program) => Command::new(program),
+        None => {
+            let mut command = own_command()?;
+            command.args(["node", "run", "--no-auto-start"]);
+            command
+        }
+    };
+    command.args(["--alias", &alias, "--port", &port.to_string()]);
     let (process, stdin, stdout) = spawn(command)?;
     std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(|line| line.ok()) {
+        let output = BufReader::new(stdout).lines().map_while(|line| line.ok());
+        let json = output.filter_map(|line| serde_json::from_str(&line).ok());
+        // The end of its output is the end of the process.
+        for json in json.chain([serde_json::json!({"event": "ended"})]) {
             let at = Instant::now();
-            if let Ok(json) = serde_json::from_str(&line)
-                && lines
-                    .send(Line {
-                        node: index,
-                        at,
-                        json,
-                    })
-                    .is_err()
-            {
+            let line = Line {
+                node: index,
+                at,
+                json,
+            };
+            if lines.send(line).is_err() {
                 return;
             }
         }
@@ -135,7 +152,8 @@ fn collect(
 }
 
 fn demo(options: &DemoOptions) -> Result<()> {
-    let count = usize::from(options.nodes);
+    let own = usize::from(options.nodes);
+    let count = own + options.node_program.len();
     let begun = Instant::now();
     let (_pmd, _pmd_stdin, port) = start_pmd()?;
     out_line(&format!(
@@ -146,16 +164,16 @@ fn demo(options: &DemoOptions) -> Result<()> {
     let (sender, lines) = channel();
     let begun = Instant::now();
     let mut nodes = (0..count)
-        .map(|index| start_node(index, port, sender.clone()))
+        .map(|index| {
+            let given = index.checked_sub(own);
+            let program = given.and_then(|given| options.node_program.get(given));
+            start_node(index, program.map(AsRef::as_ref), port, sender.clone())
+        })
         .collect::<Result<Vec<_>>>()?;
     drop(sender);
-    let mut started = 0;
-    collect(&lines, "start", |line| {
-        started += usize::from(line.json["event"] == "started");
-        Ok(started == count)
-    })?;
+    let languages = await_start(count, &lines)?;
     out_line(&format!(
-        "{count} node processes: all registered after {}",
+        "{count} node processes ({languages}): all registered after {}",
         ms(begun.elapsed())
     ));
 
@@ -166,13 +184,41 @@ fn demo(options: &DemoOptions) -> Result<()> {
         return Err(failed(format!("the registry has {} nodes", names.len())));
     }
     out_line(&format!(
-        "Summary: {count} processes found each other, {} messages arrived in order, and a kill was \
-         seen by all {} others within {}",
+        "Summary: {count} processes ({languages}) found each other, {} messages arrived in order, \
+         and a kill was seen by all {} others within {}",
         count * (count - 1) * options.messages as usize,
         latencies.len(),
         ms(latencies.last().copied().unwrap_or_default())
     ));
     Ok(())
+}
+
+/// Waits until all have started. Returns how many are written in which language.
+fn await_start(count: usize, lines: &Receiver<Line>) -> Result<String> {
+    let mut languages = BTreeMap::<String, usize>::new();
+    let mut started = 0;
+    collect(lines, "start", |line| match line.json["event"].as_str() {
+        Some("started") => {
+            // This program's own nodes do not say it.
+            let language = line.json["language"].as_str().unwrap_or("Rust");
+            *languages.entry(language.to_owned()).or_default() += 1;
+            started += 1;
+            Ok(started == count)
+        }
+        Some("error" | "ended") => Err(failed(format!(
+            "demo-{} did not start: {}",
+            line.node + 1,
+            line.json
+        ))),
+        _ => Ok(false),
+    })?;
+    let mut languages: Vec<_> = languages.into_iter().collect();
+    // The most common first.
+    languages.sort_by_key(|(_, nodes)| std::cmp::Reverse(*nodes));
+    let languages = languages
+        .iter()
+        .map(|(language, nodes)| format!("{nodes} {language}"));
+    Ok(languages.collect::<Vec<_>>().join(", "))
 }
 
 /// Every node sends to every other; each receiver checks the order of each sender.
@@ -196,7 +242,7 @@ fn exchange(options: &DemoOptions, nodes: &mut [DemoNode], lines: &Receiver<Line
     let mut next = vec![vec![0u64; count]; count];
     let mut missing = count * (count - 1) * options.messages as usize;
     collect(lines, "messages", |line| {
-        if line.json["event"] == "error" {
+        if line.json["event"] == "error" || line.json["event"] == "ended" {
             return Err(failed(line.json.to_string()));
         }
         if line.json["event"] != "message" {
