@@ -8,3 +8,4 @@
 mod abi;
 mod header;
 mod lifecycle;
+mod wrapper;
