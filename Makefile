@@ -1,32 +1,50 @@
 # The entry points. `make demo` and `make test` set up what they need.
 
 CARGO ?= cargo
-PROGRAM = target/release/distflow
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+PROGRAM = $(TARGET)/release/distflow
 SEEDS ?= 2000
 
-.PHONY: help setup build demo test lint check sim plants fuzz bench clean
+.PHONY: help setup build demo test lint check header install uninstall sim plants fuzz bench clean
 
 help:
 	@echo "make demo    build in release and run the main job on real processes"
-	@echo "make test    lints, unit, property, simulator and process tests"
+	@echo "make test    lints, unit, property, simulator, process and C tests"
+	@echo "make install the program, the C library and its headers (PREFIX=/usr/local, DESTDIR=)"
+	@echo "make header  write include/distflow.h anew after a change of ffi/src"
 	@echo "make bench   benchmarks beside the yardsticks (QUICK=1: one short round)"
 	@echo "make sim     the simulator, many seeds (SEEDS=n; one: SEED=n)"
 	@echo "make plants  show that the simulator finds every planted bug"
 	@echo "make fuzz    fuzz everything that parses bytes (SECONDS_EACH=n)"
 
 # Everything but the compilers comes from the lock file. One test plays with a firewall between
-# network namespaces; where those are not to be had, it says so and does nothing.
+# network namespaces; where those are not to be had, it says so and does nothing. A demo needs
+# only cargo and cc; what else is missing is named, and the tests that need it fail.
 setup:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: apt-get install cargo (1.95 or newer)"; exit 1; }
-	@if [ "$$(id -u)" = 0 ] && ! command -v nft >/dev/null && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq nftables iproute2 >/dev/null || true; fi
+	@missing() { \
+		set -- nft=nftables ip=iproute2 cc=gcc c++=g++ pkg-config=pkg-config cmake=cmake \
+			valgrind=valgrind nm=binutils; \
+		for tool in "$$@"; do \
+			command -v "$${tool%%=*}" >/dev/null || printf ' %s' "$${tool#*=}"; \
+		done; \
+	}; \
+	if [ -n "$$(missing)" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq $$(missing) >/dev/null || true; fi; \
+	[ -z "$$(missing)" ] || echo "missing, and some tests need it: apt-get install$$(missing)"
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc"; exit 1; }
 
 build: setup
 	$(CARGO) build --locked --release -p distflow-core --features cli --bin distflow
 
+# One of the processes is a C program.
 demo: build
-	$(PROGRAM) demo
+	$(CARGO) build --locked --release -p distflow-ffi
+	@mkdir -p $(TARGET)/demo
+	@ln -sf ../release/libdistflow.so $(TARGET)/demo/libdistflow.so.$(ABI)
+	$(CC) -O2 -Iinclude examples/c/node.c -o $(TARGET)/demo/node -L$(TARGET)/release -ldistflow \
+		-Wl,-rpath,'$$ORIGIN'
+	$(PROGRAM) demo --node-program $(TARGET)/demo/node
 
 lint: setup
 	$(CARGO) fmt --all --check
@@ -41,6 +59,52 @@ test: lint
 	$(CARGO) test --locked -p distflow-core --features plants --test plants
 
 check: test
+
+header: setup
+	DISTFLOW_BLESS=1 $(CARGO) test --locked -p distflow-ffi --test header
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+ABI := $(shell sed -n 's/^\#define DISTFLOW_ABI_VERSION //p' include/distflow.h)
+TO = $(DESTDIR)$(PREFIX)
+FILL = sed -e 's/@VERSION@/$(VERSION)/' -e 's/@ABI@/$(ABI)/'
+INSTALLED = bin/distflow lib/libdistflow.so.$(VERSION) lib/libdistflow.so.$(ABI) lib/libdistflow.so \
+	lib/libdistflow.a lib/pkgconfig/distflow.pc lib/cmake/distflow/distflow-config.cmake \
+	lib/cmake/distflow/distflow-config-version.cmake include/distflow.h include/distflow.hpp
+
+# What is installed holds no paths of the machine that built it. Other flags are another build, so
+# it has a folder of its own. BUILT=<folder> installs the program and the libraries of that folder
+# instead, without building.
+BUILT ?=
+RELEASE = $(TARGET)/install/release
+REMAP = --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/distflow
+
+install: FROM = $(or $(BUILT),$(RELEASE))
+install: $(if $(BUILT),,build-install)
+	install -d $(TO)/bin $(TO)/lib/pkgconfig $(TO)/lib/cmake/distflow $(TO)/include
+	install -m 755 $(FROM)/distflow $(TO)/bin/distflow
+	install -m 755 $(FROM)/libdistflow.so $(TO)/lib/libdistflow.so.$(VERSION)
+	ln -sf libdistflow.so.$(VERSION) $(TO)/lib/libdistflow.so.$(ABI)
+	ln -sf libdistflow.so.$(ABI) $(TO)/lib/libdistflow.so
+	install -m 644 $(FROM)/libdistflow.a $(TO)/lib/libdistflow.a
+	install -m 644 include/distflow.h include/distflow.hpp $(TO)/include
+	$(FILL) ffi/install/distflow.pc.in > $(TO)/lib/pkgconfig/distflow.pc
+	$(FILL) ffi/install/distflow-config.cmake.in > $(TO)/lib/cmake/distflow/distflow-config.cmake
+	$(FILL) ffi/install/distflow-config-version.cmake.in > $(TO)/lib/cmake/distflow/distflow-config-version.cmake
+	@# The loader finds libraries in these folders by its cache only.
+	@case "$(TO)" in /usr|/usr/local) ! command -v ldconfig >/dev/null || ldconfig;; esac
+
+.PHONY: build-install
+build-install: export RUSTFLAGS := $(RUSTFLAGS) $(REMAP)
+build-install: export CARGO_TARGET_DIR := $(TARGET)/install
+build-install: setup
+	$(CARGO) build --locked --release -p distflow-core --features cli --bin distflow
+	$(CARGO) build --locked --release -p distflow-ffi
+
+uninstall:
+	rm -f $(addprefix $(TO)/,$(INSTALLED))
+	@rmdir $(TO)/lib/cmake/distflow $(TO)/lib/cmake $(TO)/lib/pkgconfig 2>/dev/null || true
 
 sim: setup
 	SEEDS=$(SEEDS) $(CARGO) test --locked --release -p distflow-core --test sim -- --nocapture

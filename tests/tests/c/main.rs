@@ -6,6 +6,9 @@
 )]
 
 mod abi;
+mod examples;
 mod header;
+mod install;
 mod lifecycle;
+mod page;
 mod wrapper;
