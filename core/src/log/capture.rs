@@ -54,6 +54,11 @@ impl Capture {
         }
     }
 
+    /// Waits until a record waits, without taking it; false when the capture is closed and empty.
+    pub async fn ready(&self) -> bool {
+        self.check_fork().is_ok() && self.inbox.ready().await
+    }
+
     /// Waits for the next record; `None` when the capture is closed and empty. Safe to cancel.
     pub async fn recv(&self) -> Option<Record> {
         self.check_fork().ok()?;

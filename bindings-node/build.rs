@@ -1,0 +1,5 @@
+//! What an addon has to be linked with.
+
+fn main() {
+    napi_build::setup();
+}

@@ -1,0 +1,89 @@
+//! The library's own log, for the `logger` option.
+
+use std::sync::Arc;
+
+use distflow_core::log::{self, Capture, Level};
+use distflow_core::{Error, ErrorKind};
+use napi::bindgen_prelude::Function;
+use napi_derive::napi;
+use serde_json::json;
+
+use crate::failure;
+use crate::wake::Wake;
+
+/// Records handed over at once.
+const TAKE_RECORDS: usize = 1_024;
+
+/// Collects records until JavaScript takes them.
+#[napi]
+pub struct NativeLog {
+    capture: Arc<Capture>,
+    wake: Arc<Wake>,
+    taken: Arc<tokio::sync::Notify>,
+}
+
+#[napi]
+impl NativeLog {
+    /// Begins to collect records of a level, 1 (error) to 5 (trace), or more severe ones.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(level: u8, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+        let thrown = |error: Error| failure::thrown(&error);
+        let level = Level::from_number(level).ok_or_else(|| {
+            thrown(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("there is no log level {level}"),
+            ))
+        })?;
+        let capture = Arc::new(log::capture(level).map_err(thrown)?);
+        let this = Self {
+            capture: capture.clone(),
+            wake: Arc::new(Wake::new(&wake)?),
+            taken: Arc::default(),
+        };
+        let (wake, taken) = (this.wake.clone(), this.taken.clone());
+        distflow_core::spawn(async move {
+            while capture.ready().await {
+                wake.wake();
+                taken.notified().await;
+            }
+        })
+        .map_err(thrown)?;
+        Ok(this)
+    }
+
+    /// Takes what waits: `[level, timestamp, target, message, fields]` each.
+    #[napi(catch_unwind)]
+    pub fn take(&self) -> String {
+        self.wake.begin();
+        let records: Vec<_> = std::iter::from_fn(|| self.capture.try_recv())
+            .take(TAKE_RECORDS)
+            .map(|record| {
+                let fields: serde_json::Value =
+                    serde_json::from_str(&record.fields).unwrap_or_default();
+                json!([
+                    record.level.number(),
+                    record.timestamp_ms,
+                    record.target,
+                    record.message,
+                    fields
+                ])
+            })
+            .collect();
+        self.taken.notify_one();
+        json!(records).to_string()
+    }
+
+    /// Ends the collection.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        self.capture.close();
+        self.taken.notify_one();
+    }
+}
+
+impl Drop for NativeLog {
+    fn drop(&mut self) {
+        self.capture.close();
+        self.taken.notify_one();
+    }
+}

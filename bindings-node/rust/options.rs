@@ -1,0 +1,112 @@
+//! Options, as JSON from the TypeScript layer, which has checked their types.
+
+use distflow_core::{Error, ErrorKind, Launcher, NodeOptions, Overflow, PmdOptions, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Given {
+    alias: Option<String>,
+    node_id: Option<String>,
+    pmd_host: Option<String>,
+    pmd_port: Option<u16>,
+    auto_start: Option<bool>,
+    embed_pmd: Option<bool>,
+    launcher: Option<Vec<String>>,
+    pmd_auto_shutdown_ms: Option<u64>,
+    listen_host: Option<String>,
+    listen_port: Option<u16>,
+    insecure: Option<bool>,
+    advertised_host: Option<String>,
+    meta: Option<Value>,
+    max_size: Option<usize>,
+    max_bytes: Option<usize>,
+    overflow: Option<String>,
+    use_heartbeat: Option<bool>,
+    heartbeat_interval_ms: Option<u64>,
+    exclusive: Option<bool>,
+    start_timeout_ms: Option<u64>,
+    request_timeout_ms: Option<u64>,
+    max_frame_bytes: Option<usize>,
+    max_queue_bytes: Option<usize>,
+}
+
+fn set<T>(to: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *to = value;
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("the options are not right: {error}"),
+        )
+    })
+}
+
+/// Options of a node.
+pub fn node(text: &str) -> Result<NodeOptions> {
+    let given: Given = parse(text)?;
+    let mut options = NodeOptions {
+        alias: given.alias,
+        node_id: given.node_id,
+        advertised_host: given.advertised_host,
+        meta: given.meta.map(|meta| meta.to_string()),
+        ..NodeOptions::default()
+    };
+    set(&mut options.pmd_host, given.pmd_host);
+    set(&mut options.pmd_port, given.pmd_port);
+    set(&mut options.auto_start, given.auto_start);
+    set(&mut options.embed_pmd, given.embed_pmd);
+    options.launcher = given
+        .launcher
+        .map(|argv| Launcher::new(argv.into_iter().map(Into::into).collect()))
+        .transpose()?;
+    set(
+        &mut options.pmd_auto_shutdown_ms,
+        given.pmd_auto_shutdown_ms,
+    );
+    set(&mut options.listen_host, given.listen_host);
+    set(&mut options.listen_port, given.listen_port);
+    set(&mut options.insecure, given.insecure);
+    set(&mut options.mailbox.messages_max, given.max_size);
+    set(&mut options.mailbox.bytes_max, given.max_bytes);
+    let overflow = given.overflow.as_deref().map(Overflow::from_name);
+    set(&mut options.mailbox.overflow, overflow.transpose()?);
+    set(&mut options.use_heartbeat, given.use_heartbeat);
+    set(
+        &mut options.heartbeat_interval_ms,
+        given.heartbeat_interval_ms,
+    );
+    set(&mut options.exclusive, given.exclusive);
+    set(&mut options.start_timeout_ms, given.start_timeout_ms);
+    set(&mut options.request_timeout_ms, given.request_timeout_ms);
+    set(&mut options.frame_bytes_max, given.max_frame_bytes);
+    set(&mut options.queue_bytes_max, given.max_queue_bytes);
+    Ok(options)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct GivenPmd {
+    host: Option<String>,
+    port: Option<u16>,
+    insecure: Option<bool>,
+    auto_shutdown_ms: Option<u64>,
+}
+
+/// Options of an embedded PMD.
+pub fn pmd(text: &str) -> Result<PmdOptions> {
+    let given: GivenPmd = parse(text)?;
+    let mut options = PmdOptions {
+        auto_shutdown_ms: given.auto_shutdown_ms.filter(|ms| *ms > 0),
+        ..PmdOptions::default()
+    };
+    set(&mut options.host, given.host);
+    set(&mut options.port, given.port);
+    set(&mut options.insecure, given.insecure);
+    Ok(options)
+}
