@@ -10,5 +10,6 @@ mod examples;
 mod header;
 mod install;
 mod lifecycle;
+mod misuse;
 mod page;
 mod wrapper;
