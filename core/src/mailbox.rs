@@ -131,6 +131,12 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Puts a message back that was taken but not handed over. It counts for no bytes from here
+    /// on, and no bound keeps it out: it was in already.
+    pub fn put_back(&mut self, item: T) {
+        self.items.push_front((item, 0));
+    }
+
     /// Takes the oldest message.
     pub fn pop(&mut self) -> Option<T> {
         let (item, weight) = self.items.pop_front()?;

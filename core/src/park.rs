@@ -36,8 +36,16 @@ pub fn block_on_timeout<F: Future>(future: F, timeout: Option<Duration>) -> Opti
     block(pin!(future), deadline)
 }
 
+thread_local! {
+    /// One waker for all waits of a thread, so that who remembers it twice knows that.
+    static WAKER: Waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+}
+
 fn block<F: Future>(mut future: Pin<&mut F>, deadline: Option<Instant>) -> Option<F::Output> {
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    // A thread that is ending has lost its own already.
+    let waker = WAKER
+        .try_with(Waker::clone)
+        .unwrap_or_else(|_| Waker::from(Arc::new(Unpark(std::thread::current()))));
     let mut cx = Context::from_waker(&waker);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {

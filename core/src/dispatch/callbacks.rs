@@ -102,7 +102,7 @@ impl<T> Side<T> {
                 Poll::Pending
             };
         }
-        // What is taken is handed over even if the callbacks stop meanwhile; so, not more.
+        // No more than one call takes: what waits in the queue can be bounded and counted.
         let is_batch = |handler: &Arc<Handler<T>>| matches!(**handler, Handler::Batch(_));
         let max = if handlers.iter().any(is_batch) {
             limits::CALLBACK_BATCH_MAX
@@ -112,15 +112,37 @@ impl<T> Side<T> {
         self.inbox.poll_recv_many(cx, items, max)
     }
 
-    fn call(&self, items: &[T]) {
-        self.handed.fetch_add(items.len() as u64, Ordering::Relaxed);
+    /// Hands items to every handler, until one of them stops the callbacks. What no handler
+    /// has seen by then goes back into the queue.
+    fn call(&self, items: &mut Vec<T>, stopped: &AtomicBool) {
+        let goes_on = || !stopped.load(Ordering::SeqCst);
+        let mut seen = 0;
+        let mut see = |count: usize| {
+            let new = count.saturating_sub(seen);
+            // Counted before the call, in which somebody may look.
+            self.handed.fetch_add(new as u64, Ordering::Relaxed);
+            seen += new;
+        };
         let handlers = self.handlers.lock().clone();
         for handler in handlers.iter() {
             match &**handler {
-                Handler::Each(each) => items.iter().for_each(|item| guarded(|| each(item))),
-                Handler::Batch(batch) => guarded(|| batch(items)),
+                Handler::Each(each) => {
+                    for (at, item) in items.iter().enumerate().take_while(|_| goes_on()) {
+                        see(at + 1);
+                        guarded(|| each(item));
+                    }
+                }
+                Handler::Batch(batch) if goes_on() => {
+                    see(items.len());
+                    guarded(|| batch(items));
+                }
+                Handler::Batch(_) => {}
             }
         }
+        if seen < items.len() {
+            self.inbox.put_back(items.drain(seen..));
+        }
+        items.clear();
     }
 
     fn clear(&self) {
@@ -257,12 +279,10 @@ fn serve<A, B>(first: &Side<A>, second: &Side<B>, common: &Common) {
             }
         }));
         if !seconds.is_empty() {
-            second.call(&seconds);
-            seconds.clear();
+            second.call(&mut seconds, &common.stopped);
         }
         if !firsts.is_empty() {
-            first.call(&firsts);
-            firsts.clear();
+            first.call(&mut firsts, &common.stopped);
         }
         if !goes_on {
             break;
@@ -349,6 +369,52 @@ mod tests {
         // The sender was dropped with its handler, so this ends.
         assert_eq!(got.iter().collect::<Vec<_>>(), (0..=7).collect::<Vec<_>>());
         assert_eq!(first.len(), 92);
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_short_goes_back() {
+        let (callbacks, first, _second) = callbacks();
+        let callbacks = Arc::new(callbacks);
+        let inner = Arc::downgrade(&callbacks);
+        callbacks
+            .on_first(Handler::Each(Box::new(move |item| {
+                if *item == 7 {
+                    inner.upgrade().unwrap().stop();
+                }
+            })))
+            .unwrap();
+        callbacks
+            .on_first(Handler::Batch(Box::new(|items: &[u32]| {
+                panic!("called after the end with {items:?}");
+            })))
+            .unwrap();
+        // At once, so that they are one batch.
+        drop(first.push_all(&mut (0..100).map(|item| (item, 1)).collect()));
+        block_on(callbacks.ended());
+        let left: Vec<u32> = std::iter::from_fn(|| first.try_recv()).collect();
+        assert_eq!(left, (8..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn waiting_for_one_queue_leaves_nothing_at_the_other() {
+        let (callbacks, first, second) = callbacks();
+        callbacks
+            .on_second(Handler::Each(Box::new(|_| {})))
+            .unwrap();
+        let (sender, got) = channel();
+        callbacks
+            .on_first(Handler::Each(Box::new(move |item| {
+                sender.send(*item).unwrap();
+            })))
+            .unwrap();
+        for item in 0..1_000 {
+            first.push(item, 1);
+            assert_eq!(got.recv().unwrap(), item);
+        }
+        assert!(second.receivers() <= 1);
+        first.close();
+        second.close();
+        block_on(callbacks.ended());
     }
 
     #[test]

@@ -288,6 +288,19 @@ impl<T> Inbox<T> {
         Ok(1 + self.try_recv_many(items, max.saturating_sub(1)))
     }
 
+    /// Puts items back in front that were taken but not handed over, the oldest first.
+    pub fn put_back(&self, items: impl DoubleEndedIterator<Item = T>) {
+        let wakers = {
+            let mut state = self.state.lock();
+            for item in items.rev() {
+                state.mailbox.put_back(item);
+            }
+            state.signal();
+            std::mem::take(&mut state.receivers)
+        };
+        wake_all(wakers);
+    }
+
     /// Lets nothing more in; what waits can still be received.
     pub fn close(&self) {
         let wakers = {
@@ -299,6 +312,12 @@ impl<T> Inbox<T> {
             wakers
         };
         wake_all(wakers);
+    }
+
+    /// How many wait to receive.
+    #[cfg(test)]
+    pub(super) fn receivers(&self) -> usize {
+        self.state.lock().receivers.len()
     }
 
     /// Whether it was closed.

@@ -22,7 +22,7 @@ pub use outbound::{LinkAction, LinkId, Sent};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::time::Now;
+use crate::time::{Now, earliest};
 use crate::wire::peer::Payload;
 use crate::wire::pmd::{LeaveCause, NodeInfo};
 use outbound::Outbound;
@@ -630,16 +630,13 @@ impl NodeState {
         };
         let overflow =
             (self.overflow.total > self.overflow.reported).then_some(self.overflow.next_event_ms);
-        [
+        earliest([
             self.registry.next_deadline_ms(),
             self.outbound.next_deadline_ms(),
             self.grace_until_ms,
             life,
             overflow,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        ])
     }
 
     /// Time passed.

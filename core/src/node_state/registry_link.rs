@@ -6,7 +6,7 @@ use super::CallId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Rng;
 use crate::limits;
-use crate::time::Now;
+use crate::time::{Now, earliest};
 use crate::wire::frame;
 use crate::wire::pmd::{
     Answer, Capabilities, FromPmd, LeaveCause, NodeInfo, Register, ToPmd, append_request,
@@ -485,10 +485,7 @@ impl RegistryLink {
         };
         let start = self.starting.then_some(self.start_deadline_ms);
         let request = self.pending.first_key_value().map(|(_, (_, at))| *at);
-        [phase, start, request, self.heartbeat_at_ms]
-            .into_iter()
-            .flatten()
-            .min()
+        earliest([phase, start, request, self.heartbeat_at_ms])
     }
 
     pub fn tick(&mut self, now: Now) {

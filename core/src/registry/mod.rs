@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub use output::{ConnId, Notice, Output, Outputs, StopReason};
 
 use crate::limits;
-use crate::time::Now;
+use crate::time::{Now, earliest};
 use crate::wire::pmd::{
     self, Capabilities, Incoming, LeaveCause, PEER_JOIN, PEER_LEAVE, Register, Request,
 };
@@ -176,7 +176,7 @@ impl Registry {
             .min()
             // Steps must come often enough for a gap to mean that this process was stopped.
             .map(|at| at.min(self.last_step_ms + limits::SWEEP_MS));
-        [shutdown, sweep, waiting].into_iter().flatten().min()
+        earliest([shutdown, sweep, waiting])
     }
 
     /// A gap between two steps, while steps were due, means that this process was stopped. Its
