@@ -8,9 +8,8 @@ use crate::block::{self, Block};
 use crate::bytes::distflow_bytes;
 use crate::convert;
 use crate::guard::quietly;
-use crate::node::distflow_node;
+use crate::opaque::{distflow_node, distflow_pmd};
 use crate::peer::{Texts, distflow_peer};
-use crate::pmd::distflow_pmd;
 use crate::status::{DISTFLOW_OK, distflow_status};
 
 /// A node joined: `peer`. A node reports those that come after it has started.

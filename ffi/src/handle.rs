@@ -7,8 +7,10 @@
 //! Reading a slot takes that slot's own lock. Finding a free slot takes none: a forked child
 //! may find any lock held by a thread that it does not have.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use distflow_core::{Error, ErrorKind, Result, fork, ids};
 use parking_lot::RwLock;
@@ -25,33 +27,18 @@ pub(crate) trait Object: Send + Sync + Sized + 'static {
     /// The number of the type, 1 to 7, and its name in C.
     const TYPE: (usize, &'static str);
 
-    /// Puts the object into a slot.
-    fn entry(this: Arc<Self>) -> Entry;
-    /// Finds it in a slot.
-    fn of(entry: &Entry) -> Option<&Arc<Self>>;
     /// Set once a call on the object has panicked.
     fn broken(&self) -> &AtomicBool;
 }
 
-/// What is in a slot.
-pub(crate) enum Entry {
-    /// A `distflow_node`.
-    Node(Arc<crate::node::NodeObject>),
-    /// A `distflow_pmd`.
-    Pmd(Arc<crate::pmd::PmdObject>),
-    /// A `distflow_pmd_client`.
-    PmdClient(Arc<crate::pmd_client::ClientObject>),
+/// What is in a slot: the object, and its type's name in C.
+struct Entry {
+    object: Arc<dyn Any + Send + Sync>,
+    type_name: &'static str,
 }
 
-impl Entry {
-    fn type_name(&self) -> &'static str {
-        match self {
-            Entry::Node(_) => crate::node::NodeObject::TYPE.1,
-            Entry::Pmd(_) => crate::pmd::PmdObject::TYPE.1,
-            Entry::PmdClient(_) => crate::pmd_client::ClientObject::TYPE.1,
-        }
-    }
-}
+/// How long a `_free` function waits for a callback that still runs, and for the network.
+pub(crate) const FREE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SLOTS_PER_CHUNK: usize = 256;
 const CHUNKS: usize = 256;
@@ -136,7 +123,10 @@ pub(crate) fn insert<T: Object>(object: Arc<T>) -> Result<*mut T::Public> {
     let id = (generation << GENERATION_SHIFT) | (index << SLOT_SHIFT) | (T::TYPE.0 << 1) | 1;
     slot.fork_generation
         .store(fork::generation(), Ordering::Relaxed);
-    *slot.entry.write() = Some(T::entry(object));
+    *slot.entry.write() = Some(Entry {
+        object,
+        type_name: T::TYPE.1,
+    });
     slot.id.store(id, Ordering::Release);
     Ok(id as *mut T::Public)
 }
@@ -174,9 +164,8 @@ pub(crate) fn get<T: Object>(handle: *const T::Public) -> Result<Arc<T>> {
         .as_ref()
         .filter(|_| slot.id.load(Ordering::Acquire) == id);
     let entry = entry.ok_or_else(|| unknown::<T>("it is being freed"))?;
-    T::of(entry)
-        .cloned()
-        .ok_or_else(|| unknown::<T>(&format!("it is a {} *", entry.type_name())))
+    let object = entry.object.clone().downcast::<T>();
+    object.map_err(|_| unknown::<T>(&format!("it is a {} *", entry.type_name)))
 }
 
 /// Makes a handle stale and gives its object. `None` when it was none, or is the parent's.
@@ -190,7 +179,7 @@ pub(crate) fn remove<T: Object>(handle: *const T::Public) -> Option<Arc<T>> {
         .ok()?;
     let entry = slot.entry.write().take();
     slot.id.store(FREE, Ordering::Release);
-    T::of(entry.as_ref()?).cloned()
+    entry?.object.downcast::<T>().ok()
 }
 
 /// Runs a call on a handle's object. A panic breaks the object for further calls.

@@ -9,7 +9,7 @@ use crate::block::{self, Block};
 use crate::bytes::distflow_bytes;
 use crate::convert;
 use crate::guard::quietly;
-use crate::node::distflow_node;
+use crate::opaque::distflow_node;
 
 /// A message.
 #[repr(C)]

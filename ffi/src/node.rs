@@ -9,20 +9,14 @@ use distflow_core::dispatch::Readiness;
 use distflow_core::{Error, ErrorKind, EventStream, Node, Result};
 use parking_lot::Mutex;
 
-use crate::bytes::distflow_buf;
+use crate::buf::distflow_buf;
 use crate::convert;
 use crate::guard::{guard, quietly};
-use crate::handle::{self, Entry, Object};
+use crate::handle::{self, FREE_TIMEOUT, Object};
 use crate::node_options::{self, distflow_node_options};
+use crate::opaque::distflow_node;
 use crate::peer::{self, Texts, distflow_peers};
 use crate::status::distflow_status;
-
-/// A node: it finds or launches the PMD, is found by its alias, sends and receives messages, and
-/// sees others come and go. Made by `distflow_node_open`, ended by `distflow_node_close`,
-/// released by `distflow_node_free`.
-pub struct distflow_node {
-    _opaque: [u8; 0],
-}
 
 /// Counters of a node. At rest, and unless a process crashed, the sum of `sent` over all nodes is
 /// the sum of `delivered`, `dropped`, `lost_outbound`, `lost_inbound`, `waiting` and
@@ -53,10 +47,6 @@ pub struct distflow_stats {
 
 const STATS_SIZE_FIRST: usize = size_of::<distflow_stats>();
 
-/// How long `distflow_node_free` and `distflow_pmd_free` wait for a callback that still runs,
-/// and for the network.
-pub(crate) const FREE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What a `distflow_node *` stands for.
 pub(crate) struct NodeObject {
     pub(crate) node: Node,
@@ -76,17 +66,6 @@ pub(crate) struct Polling {
 impl Object for NodeObject {
     type Public = distflow_node;
     const TYPE: (usize, &'static str) = (1, "distflow_node");
-
-    fn entry(this: Arc<Self>) -> Entry {
-        Entry::Node(this)
-    }
-
-    fn of(entry: &Entry) -> Option<&Arc<Self>> {
-        match entry {
-            Entry::Node(node) => Some(node),
-            _ => None,
-        }
-    }
 
     fn broken(&self) -> &AtomicBool {
         &self.broken

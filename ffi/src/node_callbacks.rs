@@ -9,7 +9,8 @@ use crate::event::{Draft, distflow_node_event_fn};
 use crate::foreign::{Context, distflow_drop_fn};
 use crate::handle;
 use crate::message::{self, distflow_message_fn, distflow_messages_fn};
-use crate::node::{NodeObject, distflow_node};
+use crate::node::NodeObject;
+use crate::opaque::distflow_node;
 use crate::status::distflow_status;
 
 /// A handle in a closure: an id, which any thread may use.

@@ -11,7 +11,8 @@ use crate::convert::{self, invalid};
 use crate::event::{Draft, distflow_event};
 use crate::handle;
 use crate::message::{self, distflow_message, distflow_messages};
-use crate::node::{NodeObject, distflow_node};
+use crate::node::NodeObject;
+use crate::opaque::distflow_node;
 use crate::status::distflow_status;
 
 /// Receives the next message.

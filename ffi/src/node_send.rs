@@ -7,7 +7,8 @@ use distflow_core::Result;
 
 use crate::convert;
 use crate::handle;
-use crate::node::{NodeObject, distflow_node, unless_closed};
+use crate::node::{NodeObject, unless_closed};
+use crate::opaque::distflow_node;
 use crate::status::distflow_status;
 
 /// Sends a payload to an alias or node id. Ends when the message is in the queue of an

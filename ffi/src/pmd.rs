@@ -13,17 +13,11 @@ use crate::convert;
 use crate::event::{Draft, distflow_event, distflow_pmd_event_fn};
 use crate::foreign::{Context, distflow_drop_fn};
 use crate::guard::{guard, quietly};
-use crate::handle::{self, Entry, Object};
-use crate::node::FREE_TIMEOUT;
+use crate::handle::{self, FREE_TIMEOUT, Object};
 use crate::node_callbacks::{Id, no_callback};
+use crate::opaque::distflow_pmd;
 use crate::peer::{self, Texts, distflow_peers};
 use crate::status::distflow_status;
-
-/// A PMD (port mapper daemon) in this process: the registry that nodes find each other by. Made
-/// by `distflow_pmd_open`, ended by `distflow_pmd_close`, released by `distflow_pmd_free`.
-pub struct distflow_pmd {
-    _opaque: [u8; 0],
-}
 
 /// How a PMD is set up. Filled with the defaults by `distflow_pmd_options_init`; the text is
 /// borrowed by `distflow_pmd_open` during the call.
@@ -85,17 +79,6 @@ pub(crate) struct PmdObject {
 impl Object for PmdObject {
     type Public = distflow_pmd;
     const TYPE: (usize, &'static str) = (2, "distflow_pmd");
-
-    fn entry(this: Arc<Self>) -> Entry {
-        Entry::Pmd(this)
-    }
-
-    fn of(entry: &Entry) -> Option<&Arc<Self>> {
-        match entry {
-            Entry::Pmd(pmd) => Some(pmd),
-            _ => None,
-        }
-    }
 
     fn broken(&self) -> &AtomicBool {
         &self.broken

@@ -10,15 +10,10 @@ use parking_lot::Mutex;
 
 use crate::convert;
 use crate::guard::{guard, quietly};
-use crate::handle::{self, Entry, Object};
+use crate::handle::{self, Object};
+use crate::opaque::distflow_pmd_client;
 use crate::peer::{self, Texts, distflow_peers};
 use crate::status::distflow_status;
-
-/// A connection to a PMD, to ask it without being a node. Made by `distflow_pmd_client_open`,
-/// ended by `distflow_pmd_client_close`, released by `distflow_pmd_client_free`.
-pub struct distflow_pmd_client {
-    _opaque: [u8; 0],
-}
 
 /// What a `distflow_pmd_client *` stands for.
 pub(crate) struct ClientObject {
@@ -32,17 +27,6 @@ pub(crate) struct ClientObject {
 impl Object for ClientObject {
     type Public = distflow_pmd_client;
     const TYPE: (usize, &'static str) = (3, "distflow_pmd_client");
-
-    fn entry(this: Arc<Self>) -> Entry {
-        Entry::PmdClient(this)
-    }
-
-    fn of(entry: &Entry) -> Option<&Arc<Self>> {
-        match entry {
-            Entry::PmdClient(client) => Some(client),
-            _ => None,
-        }
-    }
 
     fn broken(&self) -> &AtomicBool {
         &self.broken

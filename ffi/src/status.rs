@@ -1,10 +1,8 @@
-//! The numbers that calls return, and the text of the last error.
+//! The numbers that calls return.
 
 use std::ffi::c_char;
 
 use distflow_core::ErrorKind;
-
-use crate::guard;
 
 /// What every call that can fail returns: 0 = `DISTFLOW_OK`, otherwise one of the numbers below.
 /// Later versions may add numbers, and never change the meaning of one.
@@ -76,27 +74,6 @@ pub const DISTFLOW_PANIC: distflow_status = 901;
 #[unsafe(no_mangle)]
 pub extern "C" fn distflow_status_name(status: distflow_status) -> *const c_char {
     name(status).as_ptr()
-}
-
-/// Copies the text of this thread's last error, NUL-terminated and cut at a whole character if
-/// `capacity` is too small. Calls that succeed clear it; functions named `_free` and this one
-/// leave it alone.
-///
-/// Ownership: `buffer` is the caller's, `capacity` bytes long, or NULL to ask for the length
-/// only; `len_out` receives the length of the whole text without its NUL and may be NULL.
-/// Blocks: no. In a callback: allowed.
-/// Statuses: that of the last error; OK when the last call on this thread succeeded.
-///
-/// # Safety
-/// `buffer` must point to `capacity` writable bytes, `len_out` to a `size_t`, unless NULL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn distflow_last_error(
-    buffer: *mut c_char,
-    capacity: usize,
-    len_out: *mut usize,
-) -> distflow_status {
-    // SAFETY: the caller's promise is this function's.
-    unsafe { guard::copy_last_error(buffer.cast(), capacity, len_out) }
 }
 
 fn name(status: distflow_status) -> &'static std::ffi::CStr {

@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 const SOURCES: &[&str] = &[
     "version",
     "status",
+    "last_error",
+    "opaque",
     "bytes",
+    "buf",
     "foreign",
     "peer",
     "message",

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 #[cfg(target_os = "linux")]
 use crate::dispatch::Readiness;
 use crate::dispatch::{Callbacks, Handler, Inbox, RecvError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lockfile::LockFile;
-use crate::mailbox::{MailboxConfig, Overflow};
 use crate::names::{Alias, Host, NodeId};
+use crate::node::addresses::addresses;
+use crate::node::events::{EventStream, Sending, event_inbox, recv_error};
 use crate::node::inbound::{self, Message};
 use crate::node::options::{NodeBuilder, NodeOptions};
 use crate::node::registry;
@@ -27,7 +28,7 @@ use crate::runtime;
 use crate::time::Clock;
 use crate::wire::peer::{LINK, Payload};
 use crate::wire::pmd::{NodeInfo, Register, checked_meta};
-use crate::{ids, limits, net};
+use crate::{ids, net};
 
 /// A running node. Clones are the same node; when the last one is dropped, the node ends
 /// without the good-byes of [`Node::shutdown`].
@@ -74,83 +75,6 @@ pub struct Stats {
     pub waiting: u64,
     /// Frames that were refused.
     pub bad_frames: u64,
-}
-
-/// A subscription to a node's events; see [`Node::events`].
-#[derive(Debug)]
-pub struct EventStream {
-    inbox: Inbox<NodeEvent>,
-}
-
-impl EventStream {
-    /// Waits for the next event; `None` when the node has ended.
-    pub async fn next(&self) -> Option<NodeEvent> {
-        self.inbox.recv().await
-    }
-
-    /// Waits until an event waits, without taking it; false when the node has ended and none
-    /// does.
-    pub async fn ready(&self) -> bool {
-        self.inbox.ready().await
-    }
-
-    /// Blocks this thread until the next event.
-    ///
-    /// Errors: `timeout`, and `closed` when the node has ended.
-    pub fn next_timeout(&self, timeout: Duration) -> Result<NodeEvent> {
-        self.inbox.recv_timeout(Some(timeout)).map_err(recv_error)
-    }
-
-    /// The next event, if one waits.
-    pub fn try_next(&self) -> Option<NodeEvent> {
-        self.inbox.try_recv()
-    }
-
-    /// Keeps a descriptor readable while an event waits, or the node has ended.
-    #[cfg(target_os = "linux")]
-    pub fn set_readiness(&self, readiness: Readiness) {
-        self.inbox.set_readiness(readiness);
-    }
-
-    /// Events that were dropped because more than 16,384 waited.
-    pub fn lost(&self) -> u64 {
-        self.inbox.dropped()
-    }
-}
-
-/// A message on its way into a queue; see [`Node::begin_send`].
-#[derive(Debug)]
-pub struct Sending(oneshot::Receiver<Outcome>);
-
-impl Sending {
-    /// Waits until it is there. Dropping this does not take the message back.
-    pub async fn finish(self) -> Result<()> {
-        match outcome(self.0).await? {
-            Outcome::Done(result) => result,
-            Outcome::Peers(_) => Ok(()),
-        }
-    }
-}
-
-impl Drop for EventStream {
-    fn drop(&mut self) {
-        self.inbox.close();
-    }
-}
-
-fn recv_error(error: RecvError) -> Error {
-    match error {
-        RecvError::Closed => Error::new(ErrorKind::Closed, "the node has ended"),
-        RecvError::Timeout => Error::new(ErrorKind::Timeout, "nothing came in time"),
-    }
-}
-
-fn event_inbox() -> Inbox<NodeEvent> {
-    Inbox::new(MailboxConfig {
-        messages_max: limits::EVENTS_MAX,
-        overflow: Overflow::DropOldest,
-        ..MailboxConfig::default()
-    })
 }
 
 impl Node {
@@ -494,7 +418,7 @@ impl Node {
         } else {
             inbox.close();
         }
-        EventStream { inbox }
+        EventStream::new(inbox)
     }
 
     /// Everyone else known right now, in order of node id; no question to the PMD.
@@ -643,59 +567,4 @@ impl Drop for Inner {
         self.shared.close_queues();
         self.callback_events.close();
     }
-}
-
-/// Binds the listeners and finds out what peers are told to dial.
-async fn addresses(
-    runtime: &runtime::Handle,
-    options: &NodeOptions,
-) -> Result<(Vec<std::net::TcpListener>, String)> {
-    let find = |options: &NodeOptions| {
-        let listeners = net::listen(&options.listen_host, options.listen_port, options.insecure)?;
-        Ok((listeners, advertised_host(options)?))
-    };
-    if net::is_loopback(&options.listen_host) && net::is_loopback(&options.pmd_host) {
-        return find(options);
-    }
-    // Host names may need the resolver, which must not block the caller's event loop.
-    let options = options.clone();
-    let found = runtime.spawn_blocking(move || find(&options)).await;
-    found.unwrap_or_else(|error| {
-        let text = format!("looking up the hosts failed: {error}");
-        Err(Error::new(ErrorKind::Internal, text))
-    })
-}
-
-/// What peers are told to dial.
-fn advertised_host(options: &NodeOptions) -> Result<String> {
-    if let Some(host) = &options.advertised_host {
-        return Ok(host.clone());
-    }
-    if net::is_loopback(&options.pmd_host) {
-        return Ok("localhost".into());
-    }
-    // Connecting a datagram socket sends nothing; it shows which address leads there.
-    let towards = |address: std::net::SocketAddr| {
-        let any = if address.is_ipv6() {
-            "[::]:0"
-        } else {
-            "0.0.0.0:0"
-        };
-        let socket = std::net::UdpSocket::bind(any)?;
-        socket.connect(address)?;
-        socket.local_addr()
-    };
-    net::resolve(&options.pmd_host, options.pmd_port)?
-        .into_iter()
-        .find_map(|address| towards(address).ok())
-        .map(|address| address.ip().to_string())
-        .ok_or_else(|| {
-            Error::new(
-                ErrorKind::ConnectionFailed,
-                format!(
-                    "no route to the PMD's host '{}'; set advertised_host",
-                    options.pmd_host
-                ),
-            )
-        })
 }

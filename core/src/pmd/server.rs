@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::io::{self, Read};
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -22,8 +22,8 @@ use crate::pmd::control::{Command, Control};
 use crate::pmd::options::PmdOptions;
 use crate::registry::{self, ConnId, Input, Notice, Output, Outputs, Registry, StopReason};
 use crate::time::{Clock, Now};
-use crate::wire::frame;
-use crate::wire::pmd as message;
+
+mod reading;
 
 const WAKER: Token = Token(usize::MAX);
 const LISTENER_FIRST: usize = usize::MAX - 8;
@@ -287,176 +287,6 @@ impl Server {
         self.again.push_back(id);
     }
 
-    /// Reads what is there, up to a turn's share.
-    fn readable(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
-        let mut total = 0;
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let end = loop {
-            let Some(conn) = self.conn(id) else {
-                break None;
-            };
-            let lingering = conn.state != ConnState::Open;
-            if matches!(conn.state, ConnState::Ended(_)) {
-                break None;
-            }
-            if !lingering && conn.is_held() {
-                // Resuming or flushing looks again.
-                break None;
-            }
-            if total >= limits::READ_TURN_BYTES {
-                self.again.push_back(id);
-                break None;
-            }
-            match conn.stream.read(&mut scratch) {
-                Ok(0) => break Some(None),
-                Ok(read) => {
-                    total += read;
-                    if !lingering {
-                        self.received(id, &scratch[..read], notice);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break None,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Some(Some(error)),
-            }
-        };
-        self.scratch = scratch;
-        match end {
-            None => {}
-            Some(None) => self.ended(id, notice),
-            Some(Some(error)) => {
-                notice(ServerNotice::Connection(&format!("Socket error: {error}")));
-                self.close(id, notice);
-            }
-        }
-    }
-
-    /// The peer ended its side. Its nodes leave at once, but it may still read its answers.
-    fn ended(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
-        // Requests that were held back come first; if they are again, flushing looks again.
-        self.received(id, &[], notice);
-        let held = |conn: &Conn| conn.state == ConnState::Open && !conn.paused && conn.is_held();
-        if self.conn(id).is_some_and(|conn| held(conn)) {
-            return;
-        }
-        self.flush(id, notice);
-        let until = self.now().mono_ms + limits::LINGER_MS;
-        match self.conn(id) {
-            Some(conn) if conn.state == ConnState::Open && !conn.out.is_empty() => {
-                conn.state = ConnState::Ended(conn.out.len());
-                conn.pending = Vec::new();
-                self.lingering.push_back((until, id));
-                self.registry
-                    .step(self.now(), Input::Closed(id), &mut self.outputs);
-                self.carry_out(notice);
-            }
-            Some(_) => self.close(id, notice),
-            None => {}
-        }
-    }
-
-    /// Takes bytes of a connection and hands every complete frame to the registry.
-    fn received(&mut self, id: ConnId, bytes: &[u8], notice: &mut impl FnMut(ServerNotice<'_>)) {
-        let Some(conn) = self.conn(id) else { return };
-        if conn.pending.is_empty() {
-            let used = self.frames(id, bytes, notice);
-            if let Some(conn) = self.conn(id) {
-                conn.pending.extend_from_slice(&bytes[used..]);
-            }
-        } else {
-            let mut pending = std::mem::take(&mut conn.pending);
-            pending.extend_from_slice(bytes);
-            let used = self.frames(id, &pending, notice);
-            pending.drain(..used);
-            if pending.is_empty() {
-                // An idle connection holds no buffer.
-                pending = Vec::new();
-            }
-            if let Some(conn) = self.conn(id) {
-                conn.pending = pending;
-                if used > 0 {
-                    // What is left belongs to another frame, which has its own time.
-                    conn.partial_since_ms = 0;
-                }
-            }
-        }
-        self.watch_partial(id);
-    }
-
-    /// Handles the complete frames in `bytes`; returns how many bytes they took.
-    fn frames(
-        &mut self,
-        id: ConnId,
-        bytes: &[u8],
-        notice: &mut impl FnMut(ServerNotice<'_>),
-    ) -> usize {
-        let mut used = 0;
-        loop {
-            match self.conn(id) {
-                Some(conn) if conn.state == ConnState::Open && !conn.is_held() => {}
-                Some(conn) if conn.state == ConnState::Open => return used,
-                _ => return bytes.len(),
-            }
-            match frame::split(&bytes[used..], self.options.frame_bytes_max) {
-                Ok(Some(body)) => {
-                    used += frame::HEADER_BYTES + body.len();
-                    let now = self.now();
-                    self.registry
-                        .step(now, Input::Frame(id, body), &mut self.outputs);
-                    self.carry_out(notice);
-                }
-                Ok(None) => return used,
-                Err(error) => {
-                    self.refuse(id, error.message(), notice);
-                    return bytes.len();
-                }
-            }
-        }
-    }
-
-    /// A frame that has begun has a deadline.
-    fn watch_partial(&mut self, id: ConnId) {
-        let now_ms = self.now().mono_ms;
-        let deadline_ms = self.options.frame_deadline_ms;
-        let Some(conn) = self.conn(id) else { return };
-        if conn.pending.is_empty() || conn.is_held() {
-            conn.partial_since_ms = 0;
-        } else if conn.partial_since_ms == 0 {
-            conn.partial_since_ms = now_ms.max(1);
-            if !std::mem::replace(&mut conn.partial_watched, true) {
-                let deadline = (now_ms.max(1) + deadline_ms, id);
-                self.partials.push(Reverse(deadline));
-            }
-        }
-    }
-
-    /// Says why, and closes once that is sent.
-    fn refuse(&mut self, id: ConnId, why: &str, notice: &mut impl FnMut(ServerNotice<'_>)) {
-        notice(ServerNotice::Connection(&format!("refused: {why}")));
-        let mut answer = Vec::new();
-        let append = |out: &mut Vec<u8>| {
-            message::append_response(out, None, |out| message::append_error(out, why));
-        };
-        let _ = frame::append(&mut answer, usize::MAX, append);
-        self.enqueue(id, &answer);
-        self.linger(id);
-        self.carry_out(notice);
-    }
-
-    /// Nothing more is read as requests; what is queued is still sent. To the registry the
-    /// connection is closed, so that its nodes' names are not held by it.
-    fn linger(&mut self, id: ConnId) {
-        let until = self.now().mono_ms + limits::LINGER_MS;
-        if let Some(conn) = self.conn(id) {
-            conn.state = ConnState::Lingering(until);
-            conn.pending = Vec::new();
-            self.lingering.push_back((until, id));
-            self.again.push_back(id);
-            self.registry
-                .step(self.now(), Input::Closed(id), &mut self.outputs);
-        }
-    }
-
     fn enqueue(&mut self, id: ConnId, bytes: &[u8]) {
         if let Some(conn) = self.conn(id) {
             conn.out.extend_from_slice(bytes);
@@ -656,25 +486,6 @@ impl Server {
         {
             self.registry.step(now, Input::Tick, &mut self.outputs);
             self.carry_out(notice);
-        }
-    }
-
-    /// The time of an incomplete frame may be over.
-    fn partial_due(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
-        let now_ms = self.now().mono_ms;
-        let deadline_ms = self.options.frame_deadline_ms;
-        let Some(conn) = self.conn(id) else { return };
-        conn.partial_watched = false;
-        let since_ms = conn.partial_since_ms;
-        if conn.state != ConnState::Open || since_ms == 0 {
-            return;
-        }
-        if since_ms + deadline_ms <= now_ms {
-            let why = format!("frame not completed within {deadline_ms} ms");
-            self.refuse(id, &why, notice);
-        } else {
-            conn.partial_watched = true;
-            self.partials.push(Reverse((since_ms + deadline_ms, id)));
         }
     }
 
