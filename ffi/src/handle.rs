@@ -15,6 +15,7 @@ use std::time::Duration;
 use distflow_core::{Error, ErrorKind, Result, fork, ids};
 use parking_lot::RwLock;
 
+use crate::convert;
 use crate::guard::{caught, finish};
 use crate::status::distflow_status;
 
@@ -180,6 +181,29 @@ pub(crate) fn remove<T: Object>(handle: *const T::Public) -> Option<Arc<T>> {
     let entry = slot.entry.write().take();
     slot.id.store(FREE, Ordering::Release);
     entry?.object.downcast::<T>().ok()
+}
+
+/// Runs a call that fills in a struct, which is emptied before anything else happens.
+///
+/// # Safety
+/// `out` is NULL or writable.
+pub(crate) unsafe fn with_out<T: Object, V>(
+    handle: *const T::Public,
+    what: &str,
+    out: *mut V,
+    empty: V,
+    run: impl FnOnce(&Arc<T>) -> Result<V>,
+) -> distflow_status {
+    if !out.is_null() {
+        // SAFETY: not NULL, and the caller promises that it is writable.
+        unsafe { out.write_unaligned(empty) };
+    }
+    with(handle, |object| {
+        convert::check_out(what, out)?;
+        let value = run(object)?;
+        // SAFETY: as above.
+        unsafe { convert::set(what, out, value) }
+    })
 }
 
 /// Runs a call on a handle's object. A panic breaks the object for further calls.

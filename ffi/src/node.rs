@@ -114,7 +114,7 @@ pub(crate) fn unless_closed<T>(object: &NodeObject, result: Result<T>) -> Result
 /// Blocks: up to `options->start_timeout_ms`. In a callback: allowed.
 /// Statuses: OK, INVALID_ARGUMENT, INSECURE, ALIAS_IN_USE, NODE_ID_IN_USE, PMD_UNAVAILABLE,
 /// NOT_PMD, PMD_LAUNCH_FAILED, ADDRESS_IN_USE, ALREADY_RUNNING, REFUSED, TIMEOUT,
-/// CONNECTION_FAILED, RESOLVE_FAILED, BUSY, IO, PANIC.
+/// CONNECTION_FAILED (a host cannot be looked up), INVALID_JSON (of `meta`), BUSY, IO, PANIC.
 ///
 /// # Safety
 /// `options` must be NULL or point to a struct that its _init function filled; `node_out` must
@@ -159,11 +159,9 @@ pub unsafe extern "C" fn distflow_node_id(
     node: *const distflow_node,
     id_out: *mut distflow_buf,
 ) -> distflow_status {
-    handle::with::<NodeObject>(node, |object| {
-        convert::check_out("id_out", id_out)?;
-        // SAFETY: the caller promises that it can be written.
-        unsafe { convert::set("id_out", id_out, distflow_buf::new(object.node.id())?) }
-    })
+    let id = |object: &Arc<NodeObject>| distflow_buf::new(object.node.id());
+    // SAFETY: the caller promises that it can be written.
+    unsafe { handle::with_out(node, "id_out", id_out, distflow_buf::EMPTY, id) }
 }
 
 /// Gives the node's alias; length 0 when it has none.
@@ -179,12 +177,10 @@ pub unsafe extern "C" fn distflow_node_alias(
     node: *const distflow_node,
     alias_out: *mut distflow_buf,
 ) -> distflow_status {
-    handle::with::<NodeObject>(node, |object| {
-        convert::check_out("alias_out", alias_out)?;
-        let alias = distflow_buf::new(object.node.alias().unwrap_or_default())?;
-        // SAFETY: the caller promises that it can be written.
-        unsafe { convert::set("alias_out", alias_out, alias) }
-    })
+    let alias =
+        |object: &Arc<NodeObject>| distflow_buf::new(object.node.alias().unwrap_or_default());
+    // SAFETY: the caller promises that it can be written.
+    unsafe { handle::with_out(node, "alias_out", alias_out, distflow_buf::EMPTY, alias) }
 }
 
 /// Gives the port at which the node takes messages.
@@ -237,15 +233,13 @@ pub unsafe extern "C" fn distflow_node_peers(
     node: *const distflow_node,
     peers_out: *mut distflow_peers,
 ) -> distflow_status {
-    handle::with::<NodeObject>(node, |object| {
-        // SAFETY: the caller promises that it can be written, here and below.
-        unsafe { convert::set("peers_out", peers_out, distflow_peers::EMPTY) }?;
+    let peers = |object: &Arc<NodeObject>| {
         object.check_open()?;
         let nodes = object.node.peers();
-        let peers = peer::peers(nodes.iter().map(|node| Texts::of_info(node)))?;
-        // SAFETY: as above.
-        unsafe { convert::set("peers_out", peers_out, peers) }
-    })
+        peer::peers(nodes.iter().map(|node| Texts::of_info(node)))
+    };
+    // SAFETY: the caller promises that it can be written.
+    unsafe { handle::with_out(node, "peers_out", peers_out, distflow_peers::EMPTY, peers) }
 }
 
 /// Asks the PMD for everyone else, or for those whose alias starts with `prefix`.
@@ -266,18 +260,24 @@ pub unsafe extern "C" fn distflow_node_discover(
     timeout_ms: i64,
     peers_out: *mut distflow_peers,
 ) -> distflow_status {
-    handle::with::<NodeObject>(node, |object| {
-        // SAFETY: the caller's promises are this function's, here and below.
-        unsafe { convert::set("peers_out", peers_out, distflow_peers::EMPTY) }?;
+    let discover = |object: &Arc<NodeObject>| {
         object.check_open()?;
-        // SAFETY: as above.
+        // SAFETY: the caller's promises are this function's, here and below.
         let prefix = unsafe { convert::optional_text("prefix", prefix) }?;
         let timeout = convert::timeout(timeout_ms);
         let nodes = unless_closed(object, object.node.discover_within(prefix, timeout))?;
-        let peers = peer::peers(nodes.iter().map(Texts::of_info))?;
-        // SAFETY: as above.
-        unsafe { convert::set("peers_out", peers_out, peers) }
-    })
+        peer::peers(nodes.iter().map(Texts::of_info))
+    };
+    // SAFETY: as above.
+    unsafe {
+        handle::with_out(
+            node,
+            "peers_out",
+            peers_out,
+            distflow_peers::EMPTY,
+            discover,
+        )
+    }
 }
 
 /// Gives the node's counters, also after it was closed.

@@ -32,13 +32,12 @@ pub unsafe extern "C" fn distflow_node_recv(
     timeout_ms: i64,
     message_out: *mut distflow_message,
 ) -> distflow_status {
-    handle::with::<NodeObject>(node, |object| {
-        // SAFETY: the caller promises that it can be written, here and below.
-        unsafe { convert::set("message_out", message_out, distflow_message::EMPTY) }?;
-        let received = object.node.recv_timeout(convert::timeout(timeout_ms))?;
-        // SAFETY: as above.
-        unsafe { convert::set("message_out", message_out, message::one(&received)?) }
-    })
+    let receive = |object: &Arc<NodeObject>| {
+        message::one(&object.node.recv_timeout(convert::timeout(timeout_ms))?)
+    };
+    let empty = distflow_message::EMPTY;
+    // SAFETY: the caller promises that it can be written.
+    unsafe { handle::with_out(node, "message_out", message_out, empty, receive) }
 }
 
 /// Waits for a message and receives all that wait then, up to `max`.
@@ -59,18 +58,18 @@ pub unsafe extern "C" fn distflow_node_recv_many(
     timeout_ms: i64,
     messages_out: *mut distflow_messages,
 ) -> distflow_status {
-    handle::with::<NodeObject>(node, |object| {
-        // SAFETY: the caller promises that it can be written, here and below.
-        unsafe { convert::set("messages_out", messages_out, distflow_messages::EMPTY) }?;
+    let receive = |object: &Arc<NodeObject>| {
         if max == 0 {
             return Err(invalid("max is 0; at least 1 message must be allowed"));
         }
         let mut received = Vec::new();
         let timeout = convert::timeout(timeout_ms);
         object.node.recv_many_timeout(&mut received, max, timeout)?;
-        // SAFETY: as above.
-        unsafe { convert::set("messages_out", messages_out, message::many(&received)?) }
-    })
+        message::many(&received)
+    };
+    let empty = distflow_messages::EMPTY;
+    // SAFETY: the caller promises that it can be written.
+    unsafe { handle::with_out(node, "messages_out", messages_out, empty, receive) }
 }
 
 /// Starts to collect events for `distflow_node_recv_event`, up to 16,384 of them; then the oldest
@@ -112,9 +111,7 @@ pub unsafe extern "C" fn distflow_node_recv_event(
     timeout_ms: i64,
     event_out: *mut distflow_event,
 ) -> distflow_status {
-    handle::with::<NodeObject>(node, |object| {
-        // SAFETY: the caller promises that it can be written, here and below.
-        unsafe { convert::set("event_out", event_out, distflow_event::empty()) }?;
+    let receive = |object: &Arc<NodeObject>| {
         let events = object.polling.lock().events.clone();
         let events = events.ok_or_else(|| {
             Error::new(
@@ -123,15 +120,16 @@ pub unsafe extern "C" fn distflow_node_recv_event(
             )
         })?;
         let timeout = convert::timeout(timeout_ms).unwrap_or(Duration::MAX);
-        let event = loop {
+        loop {
             // A kind that this version cannot tell is passed over.
             if let Some(event) = Draft::of_node(&events.next_timeout(timeout)?) {
-                break event.finish()?;
+                return event.finish();
             }
-        };
-        // SAFETY: as above.
-        unsafe { convert::set("event_out", event_out, event) }
-    })
+        }
+    };
+    let empty = distflow_event::empty();
+    // SAFETY: the caller promises that it can be written.
+    unsafe { handle::with_out(node, "event_out", event_out, empty, receive) }
 }
 
 /// Gives a descriptor that is readable exactly while a message waits in the mailbox, or an event

@@ -192,7 +192,8 @@ unsafe fn read(options: *const distflow_pmd_options) -> Result<PmdOptions> {
 /// Ownership: `options` and its text are borrowed during the call; NULL means the defaults.
 /// `*pmd_out` is owned; release it with `distflow_pmd_free`. It is NULL on failure.
 /// Blocks: no. In a callback: allowed.
-/// Statuses: OK, INVALID_ARGUMENT, ADDRESS_IN_USE, INSECURE, RESOLVE_FAILED, BUSY, IO, PANIC.
+/// Statuses: OK, INVALID_ARGUMENT, ADDRESS_IN_USE, INSECURE, CONNECTION_FAILED (the host cannot be
+/// looked up), BUSY, IO, PANIC.
 ///
 /// # Safety
 /// `options` must be NULL or point to a struct that its _init function filled; `pmd_out` must be
@@ -268,15 +269,13 @@ pub unsafe extern "C" fn distflow_pmd_snapshot(
     pmd: *const distflow_pmd,
     peers_out: *mut distflow_peers,
 ) -> distflow_status {
-    handle::with::<PmdObject>(pmd, |object| {
-        // SAFETY: the caller promises that it can be written, here and below.
-        unsafe { convert::set("peers_out", peers_out, distflow_peers::EMPTY) }?;
+    let snapshot = |object: &Arc<PmdObject>| {
         object.check_open()?;
         let nodes = object.pmd.nodes()?;
-        let peers = peer::peers(nodes.iter().map(|node| Texts::of_register(node)))?;
-        // SAFETY: as above.
-        unsafe { convert::set("peers_out", peers_out, peers) }
-    })
+        peer::peers(nodes.iter().map(|node| Texts::of_register(node)))
+    };
+    // SAFETY: the caller promises that it can be written.
+    unsafe { handle::with_out(pmd, "peers_out", peers_out, distflow_peers::EMPTY, snapshot) }
 }
 
 /// Receives the next event: a join, a leave or the end. 16,384 wait at most, then the oldest go.
@@ -296,11 +295,9 @@ pub unsafe extern "C" fn distflow_pmd_recv_event(
     timeout_ms: i64,
     event_out: *mut distflow_event,
 ) -> distflow_status {
-    handle::with::<PmdObject>(pmd, |object| {
-        // SAFETY: the caller promises that it can be written, here and below.
-        unsafe { convert::set("event_out", event_out, distflow_event::empty()) }?;
+    let receive = |object: &Arc<PmdObject>| {
         let timeout = convert::timeout(timeout_ms);
-        let event = loop {
+        loop {
             let notice = object.pmd.events().recv_timeout(timeout);
             let notice = notice.map_err(|error| match error {
                 RecvError::Closed => Error::new(ErrorKind::Closed, "the PMD has ended"),
@@ -308,12 +305,13 @@ pub unsafe extern "C" fn distflow_pmd_recv_event(
             })?;
             // A kind that this version cannot tell is passed over.
             if let Some(event) = Draft::of_pmd(&notice) {
-                break event.finish()?;
+                return event.finish();
             }
-        };
-        // SAFETY: as above.
-        unsafe { convert::set("event_out", event_out, event) }
-    })
+        }
+    };
+    let empty = distflow_event::empty();
+    // SAFETY: the caller promises that it can be written.
+    unsafe { handle::with_out(pmd, "event_out", event_out, empty, receive) }
 }
 
 /// Gives a descriptor that is readable exactly while an event waits, and for ever once the PMD

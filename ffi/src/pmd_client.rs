@@ -75,8 +75,8 @@ impl ClientObject {
 /// Ownership: `host` is borrowed during the call; NULL means `localhost`. `*client_out` is owned;
 /// release it with `distflow_pmd_client_free`. It is NULL on failure.
 /// Blocks: up to `timeout_ms`. In a callback: allowed.
-/// Statuses: OK, PMD_UNAVAILABLE, NOT_PMD, TIMEOUT, RESOLVE_FAILED, INVALID_ARGUMENT, BUSY, IO,
-/// PANIC.
+/// Statuses: OK, PMD_UNAVAILABLE (or the host cannot be looked up), NOT_PMD, TIMEOUT,
+/// INVALID_ARGUMENT, BUSY, IO, PANIC.
 ///
 /// # Safety
 /// `host` must be NULL or a NUL-terminated text, `client_out` NULL or point to a pointer.
@@ -129,16 +129,14 @@ pub unsafe extern "C" fn distflow_pmd_client_list(
     timeout_ms: i64,
     peers_out: *mut distflow_peers,
 ) -> distflow_status {
-    handle::with::<ClientObject>(client, |object| {
+    let list = |object: &Arc<ClientObject>| {
         // SAFETY: the caller's promises are this function's, here and below.
-        unsafe { convert::set("peers_out", peers_out, distflow_peers::EMPTY) }?;
-        // SAFETY: as above.
         let prefix = unsafe { convert::optional_text("prefix", prefix) }?;
         let nodes = object.ask(timeout_ms, |client| client.list(prefix))?;
-        let peers = peer::peers(nodes.iter().map(Texts::of_info))?;
-        // SAFETY: as above.
-        unsafe { convert::set("peers_out", peers_out, peers) }
-    })
+        peer::peers(nodes.iter().map(Texts::of_info))
+    };
+    // SAFETY: as above.
+    unsafe { handle::with_out(client, "peers_out", peers_out, distflow_peers::EMPTY, list) }
 }
 
 /// Looks up an alias or node id. `*peers_out` has exactly one node then.
@@ -159,16 +157,22 @@ pub unsafe extern "C" fn distflow_pmd_client_resolve(
     timeout_ms: i64,
     peers_out: *mut distflow_peers,
 ) -> distflow_status {
-    handle::with::<ClientObject>(client, |object| {
+    let resolve = |object: &Arc<ClientObject>| {
         // SAFETY: the caller's promises are this function's, here and below.
-        unsafe { convert::set("peers_out", peers_out, distflow_peers::EMPTY) }?;
-        // SAFETY: as above.
         let name = unsafe { convert::text("name", name) }?;
         let node = object.ask(timeout_ms, |client| client.resolve(name))?;
-        let peers = peer::peers(std::iter::once(Texts::of_info(&node)))?;
-        // SAFETY: as above.
-        unsafe { convert::set("peers_out", peers_out, peers) }
-    })
+        peer::peers(std::iter::once(Texts::of_info(&node)))
+    };
+    // SAFETY: as above.
+    unsafe {
+        handle::with_out(
+            client,
+            "peers_out",
+            peers_out,
+            distflow_peers::EMPTY,
+            resolve,
+        )
+    }
 }
 
 /// Ends the PMD. Nodes that are registered lose it; they keep their connections to each other, and

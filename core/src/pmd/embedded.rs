@@ -104,9 +104,16 @@ impl Pmd {
             // The asker may have given up.
             let _ = reply.send(nodes);
         })));
-        // A server that ended before it read the command drops neither; the time bounds that.
+        // A server that ended before it read the command answers nothing, but closes its queue.
+        let answer = async {
+            tokio::select! {
+                biased;
+                nodes = answer => nodes.ok(),
+                _ = self.served.recv() => None,
+            }
+        };
         match block_on_timeout(answer, Some(Duration::from_secs(ANSWER_S))) {
-            Some(Ok(nodes)) if self.is_running() => Ok(nodes),
+            Some(Some(nodes)) if self.is_running() => Ok(nodes),
             _ => Err(Error::new(ErrorKind::Closed, "the PMD has ended")),
         }
     }

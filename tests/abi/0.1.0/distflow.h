@@ -916,7 +916,7 @@ distflow_status distflow_node_options_init(struct distflow_node_options *options
  * Blocks: up to options->start_timeout_ms. In a callback: allowed.
  * Statuses: OK, INVALID_ARGUMENT, INSECURE, ALIAS_IN_USE, NODE_ID_IN_USE, PMD_UNAVAILABLE,
  * NOT_PMD, PMD_LAUNCH_FAILED, ADDRESS_IN_USE, ALREADY_RUNNING, REFUSED, TIMEOUT,
- * CONNECTION_FAILED, RESOLVE_FAILED, BUSY, IO, PANIC.
+ * CONNECTION_FAILED (a host cannot be looked up), INVALID_JSON (of meta), BUSY, IO, PANIC.
  */
 distflow_status distflow_node_open(const struct distflow_node_options *options,
                                    struct distflow_node **node_out);
@@ -1171,7 +1171,8 @@ distflow_status distflow_pmd_options_init(struct distflow_pmd_options *options,
  * Ownership: options and its text are borrowed during the call; NULL means the defaults.
  * *pmd_out is owned; release it with distflow_pmd_free. It is NULL on failure.
  * Blocks: no. In a callback: allowed.
- * Statuses: OK, INVALID_ARGUMENT, ADDRESS_IN_USE, INSECURE, RESOLVE_FAILED, BUSY, IO, PANIC.
+ * Statuses: OK, INVALID_ARGUMENT, ADDRESS_IN_USE, INSECURE, CONNECTION_FAILED (the host cannot be
+ * looked up), BUSY, IO, PANIC.
  */
 distflow_status distflow_pmd_open(const struct distflow_pmd_options *options,
                                   struct distflow_pmd **pmd_out);
@@ -1273,8 +1274,8 @@ void distflow_pmd_free(struct distflow_pmd *pmd);
  * Ownership: host is borrowed during the call; NULL means localhost. *client_out is owned;
  * release it with distflow_pmd_client_free. It is NULL on failure.
  * Blocks: up to timeout_ms. In a callback: allowed.
- * Statuses: OK, PMD_UNAVAILABLE, NOT_PMD, TIMEOUT, RESOLVE_FAILED, INVALID_ARGUMENT, BUSY, IO,
- * PANIC.
+ * Statuses: OK, PMD_UNAVAILABLE (or the host cannot be looked up), NOT_PMD, TIMEOUT,
+ * INVALID_ARGUMENT, BUSY, IO, PANIC.
  */
 distflow_status distflow_pmd_client_open(const char *host,
                                          uint16_t port,
