@@ -11,7 +11,7 @@ help:
 	@echo "make demo    build in release and run the main job on real processes"
 	@echo "make test    lints, unit, property, simulator, process and C tests"
 	@echo "make install the program, the C library and its headers (PREFIX=/usr/local, DESTDIR=)"
-	@echo "make header  write include/distflow.h anew after a change of ffi/src"
+	@echo "make header  write include/distflow.h and ffi/abi anew after a change of ffi/src"
 	@echo "make bench   benchmarks beside the yardsticks (QUICK=1: one short round)"
 	@echo "make sim     the simulator, many seeds (SEEDS=n; one: SEED=n)"
 	@echo "make plants  show that the simulator finds every planted bug"
@@ -48,8 +48,8 @@ demo: build
 
 lint: setup
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --features distflow-core/cli,distflow-core/plants -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core --features cli --no-deps
+	$(CARGO) clippy --locked --workspace --all-targets --features distflow-core/cli,distflow-core/plants,distflow-ffi/plants -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core -p distflow-ffi --features distflow-core/cli --no-deps
 
 # The program is built first: process tests run it. The simulator is built with the planted
 # bugs compiled in but switched off; `plants` switches them on one by one.
@@ -57,11 +57,13 @@ test: lint
 	$(CARGO) build --locked --workspace --features distflow-core/cli
 	$(CARGO) test --locked --workspace --features distflow-core/cli --no-fail-fast
 	$(CARGO) test --locked -p distflow-core --features plants --test plants
+	$(CARGO) test --locked -p distflow-ffi --features plants --test panic
 
 check: test
 
 header: setup
 	DISTFLOW_BLESS=1 $(CARGO) test --locked -p distflow-ffi --test header
+	DISTFLOW_BLESS=1 $(CARGO) test --locked -p distflow-tests --test c abi::
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -117,6 +119,7 @@ fuzz: setup
 	tests/fuzz/run $(SECONDS_EACH)
 
 bench: build
+	$(CARGO) build --locked --release -p distflow-ffi
 	$(CARGO) run --locked --release -p distflow-bench -- $(if $(QUICK),--quick)
 
 clean:
