@@ -49,7 +49,7 @@ demo: build
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --features distflow-core/cli,distflow-core/plants,distflow-ffi/plants -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core -p distflow-ffi --features distflow-core/cli --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core -p distflow-ffi --features distflow-core/cli --lib --no-deps
 
 # The program is built first: process tests run it. The simulator is built with the planted
 # bugs compiled in but switched off; `plants` switches them on one by one.

@@ -13,7 +13,7 @@ use crate::mailbox::{MailboxConfig, Overflow};
 use crate::node::shared::outcome;
 use crate::node_state::{NodeEvent, Outcome};
 
-/// A subscription to a node's events; see [`Node::events`].
+/// A subscription to a node's events; see [`Node::events`](crate::Node::events).
 #[derive(Debug)]
 pub struct EventStream {
     inbox: Inbox<NodeEvent>,
@@ -65,7 +65,7 @@ impl Drop for EventStream {
     }
 }
 
-/// A message on its way into a queue; see [`Node::begin_send`].
+/// A message on its way into a queue; see [`Node::begin_send`](crate::Node::begin_send).
 #[derive(Debug)]
 pub struct Sending(pub(super) oneshot::Receiver<Outcome>);
 
