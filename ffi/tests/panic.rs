@@ -11,14 +11,16 @@ use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use distflow::bytes::{distflow_buf, distflow_buf_free};
+use distflow::buf::{distflow_buf, distflow_buf_free};
 use distflow::event::distflow_event;
+use distflow::last_error::distflow_last_error;
 use distflow::message::{distflow_message, distflow_message_free};
 use distflow::node::*;
 use distflow::node_callbacks::*;
 use distflow::node_options::*;
 use distflow::node_receive::*;
 use distflow::node_send::*;
+use distflow::opaque::*;
 use distflow::pmd::*;
 use distflow::status::*;
 
