@@ -1,8 +1,8 @@
 //! The C ABI of distflow. What it promises is in `docs/abi.md`.
 //!
 //! Nothing is decided here: each function checks what C handed over, calls `distflow-core`, and
-//! turns the outcome into C's terms. Every function that can fail goes through [`guard`], every
-//! handle through [`handle`]; no Rust type decides the size of a public struct. The header is
+//! turns the outcome into C's terms. Every function that can fail goes through `guard`, every
+//! handle through `handle`; no Rust type decides the size of a public struct. The header is
 //! generated from the public modules by `ffi/tests/header.rs`.
 #![allow(
     non_camel_case_types,
