@@ -294,6 +294,44 @@ static void fork_beside_busy_threads(void) {
     _exit(0);
 }
 
+static void count_record(const distflow_log_record *record, void *pointer) {
+    CHECK(record->message.len > 0);
+    atomic_fetch_add(&((context *)pointer)->calls, 1);
+}
+
+/* The log's hook is its process's own, too. */
+static void fork_with_a_log(void) {
+    uint16_t port;
+    distflow_pmd *pmd = open_pmd(&port);
+    context parents = {0}, childs = {0};
+    OK(distflow_log_set(DISTFLOW_LOG_INFO, count_record, &parents, drop_context));
+    distflow_node_free(open_node(port, "a"));
+    WAIT_UNTIL(parents.calls > 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(LIMIT_MS / 1000);
+        long calls = parents.calls;
+        OK(distflow_log_set(DISTFLOW_LOG_INFO, count_record, &childs, drop_context));
+        distflow_node_free(open_node(port, "of-the-child"));
+        WAIT_UNTIL(childs.calls > 0);
+        OK(distflow_log_set(DISTFLOW_LOG_OFF, NULL, NULL, NULL));
+        CHECK_EQ(childs.drops, 1);
+        /* Nothing of the parent's was called, or ended. */
+        CHECK_EQ(parents.calls, calls);
+        CHECK_EQ(parents.drops, 0);
+        exit(EXIT_CODE);
+    }
+    CHECK_EQ(exit_code(child), EXIT_CODE);
+    long calls = parents.calls;
+    distflow_node_free(open_node(port, "a"));
+    WAIT_UNTIL(parents.calls > calls);
+    CHECK_EQ(parents.drops, 0);
+    OK(distflow_log_set(DISTFLOW_LOG_OFF, NULL, NULL, NULL));
+    CHECK_EQ(parents.drops, 1);
+    distflow_pmd_free(pmd);
+}
+
 /* For the driver: says the port of the PMD, and lives in a child until the input ends. */
 static void fork_and_die(void) {
     uint16_t port;
@@ -408,6 +446,7 @@ int main(int argc, char **argv) {
         {"fork_leaves_the_parent_alone", fork_leaves_the_parent_alone},
         {"fork_in_a_callback", fork_in_a_callback},
         {"fork_beside_busy_threads", fork_beside_busy_threads},
+        {"fork_with_a_log", fork_with_a_log},
         {"fork_and_die", fork_and_die},
         {"signals_are_the_hosts", signals_are_the_hosts},
         {"no_sigpipe", no_sigpipe},

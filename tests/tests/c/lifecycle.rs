@@ -72,6 +72,7 @@ cases! {
         fork_leaves_the_parent_alone
         fork_in_a_callback
         fork_beside_busy_threads
+        fork_with_a_log
         signals_are_the_hosts
         no_sigpipe;
 }
