@@ -8,12 +8,12 @@ use distflow_core::{Error, ErrorKind, EventStream, Message, Node, Payload, Resul
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
-use tokio::sync::Notify;
+use serde_json::json;
+use tokio::sync::{Notify, watch};
 
 use crate::failure;
 use crate::options;
-use crate::outbox::{CallId, Outbox};
+use crate::outbox::{CallId, NOTHING, Outbox};
 use crate::text;
 use crate::wake::Wake;
 
@@ -32,12 +32,17 @@ struct Inner {
     taken: Notify,
     /// Messages are wanted; before that, they wait in the mailbox.
     receives: AtomicBool,
+    /// The node has ended in good order.
+    ended: AtomicBool,
 }
 
 /// The native half of a `NodeRuntime`.
 #[napi]
 pub struct NativeNode {
     inner: Arc<Inner>,
+    exclusive: bool,
+    /// Says that nobody wants the node any more; so does its drop.
+    released: watch::Sender<bool>,
 }
 
 fn not_started() -> Error {
@@ -51,27 +56,52 @@ impl Inner {
         Ok(node.clone())
     }
 
-    /// Wakes JavaScript for messages and events, until the node has ended.
-    async fn attend(self: Arc<Self>, node: Node, events: Arc<EventStream>) {
-        loop {
-            // Messages only once somebody wants them: the mailbox is the place to wait in.
-            let messages = async {
-                if self.receives.load(Ordering::Acquire) {
-                    node.ready().await
-                } else {
-                    std::future::pending().await
+    /// Wakes JavaScript for messages and events, until the node has ended or is released.
+    async fn attend(self: Arc<Self>, node: Node, events: Arc<EventStream>, released: Released) {
+        let attending = async {
+            loop {
+                // Messages only once somebody wants them: the mailbox is the place to wait in.
+                let messages = async {
+                    if self.receives.load(Ordering::Acquire) {
+                        node.ready().await
+                    } else {
+                        std::future::pending().await
+                    }
+                };
+                tokio::select! {
+                    open = messages => if !open { return },
+                    open = events.ready() => if !open { return },
+                    // Somebody began or ceased to want messages.
+                    () = self.taken.notified() => continue,
                 }
-            };
-            tokio::select! {
-                open = messages => if !open { return },
-                open = events.ready() => if !open { return },
-                // Somebody began to want messages.
-                () = self.taken.notified() => continue,
+                self.outbox.wake.wake();
+                self.taken.notified().await;
             }
-            self.outbox.wake.wake();
-            self.taken.notified().await;
+        };
+        tokio::select! {
+            () = attending => {}
+            () = released.wait() => {}
         }
     }
+}
+
+/// Tells when a node is not wanted any more.
+#[derive(Clone)]
+struct Released(watch::Receiver<bool>);
+
+impl Released {
+    async fn wait(mut self) {
+        // An error says that the sender is gone, which means the same.
+        let _ = self.0.wait_for(|released| *released).await;
+    }
+
+    fn is_true(&self) -> bool {
+        *self.0.borrow() || self.0.has_changed().is_err()
+    }
+}
+
+fn given_up() -> Error {
+    Error::new(ErrorKind::Closed, "the start was given up")
 }
 
 #[napi]
@@ -81,28 +111,45 @@ impl NativeNode {
     #[napi(constructor, catch_unwind)]
     pub fn new(options: String, call: CallId, wake: Function<'_, (), ()>) -> napi::Result<Self> {
         let options = options::node(&options).map_err(|error| failure::thrown(&error))?;
+        let exclusive = options.exclusive;
         let inner = Arc::new(Inner {
             outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
             node: Mutex::default(),
             taken: Notify::new(),
             receives: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
         });
+        let (sender, receiver) = watch::channel(false);
+        let released = Released(receiver);
         let starting = inner.clone();
         inner.outbox.run(call, async move {
-            let node = Node::start(options).await?;
+            let node = tokio::select! {
+                node = Node::start(options) => node?,
+                () = released.clone().wait() => return Err(given_up()),
+            };
             let events = Arc::new(node.events());
             let info = json!({"nodeId": node.id(), "alias": node.alias(), "port": node.port()});
             *starting.node.lock() = Some((node.clone(), events.clone()));
-            distflow_core::spawn(starting.clone().attend(node, events))?;
-            Ok(info)
+            if released.is_true() {
+                // The release found no node yet.
+                drop(starting.node.lock().take());
+                return Err(given_up());
+            }
+            let attending = starting.clone().attend(node, events, released);
+            distflow_core::spawn(attending)?;
+            Ok(info.to_string())
         });
-        Ok(Self { inner })
+        Ok(Self {
+            inner,
+            exclusive,
+            released: sender,
+        })
     }
 
-    /// Begins to receive messages.
+    /// Begins or ceases to receive messages; until then they wait in the mailbox.
     #[napi(catch_unwind)]
-    pub fn receive(&self) {
-        self.inner.receives.store(true, Ordering::Release);
+    pub fn receive(&self, wanted: bool) {
+        self.inner.receives.store(wanted, Ordering::Release);
         self.inner.taken.notify_one();
     }
 
@@ -113,21 +160,23 @@ impl NativeNode {
         let inner = &self.inner;
         inner.outbox.wake.begin();
         let (mut text, mut more) = (String::from("{"), false);
+        // Results first: the events before the end of a shutdown are taken with it.
+        let results = inner.outbox.take();
         let current = inner.node.lock().clone();
         if let Some((node, events)) = current {
             if inner.receives.load(Ordering::Acquire) {
                 more = take_messages(&node, &mut text);
             }
-            let events: Vec<Value> = std::iter::from_fn(|| events.try_next())
+            let events = std::iter::from_fn(|| events.try_next());
+            let events: Vec<_> = events
                 .filter_map(|event| text::node_event(&event))
                 .collect();
             if !events.is_empty() {
-                text.push_str(&format!("\"e\":{},", Value::from(events)));
+                text.push_str(&format!("\"e\":{},", text::array(events)));
             }
         }
-        let results = inner.outbox.take();
-        if !results.is_empty() {
-            text.push_str(&format!("\"r\":{},", json!(results)));
+        if let Some(results) = results {
+            text.push_str(&format!("\"r\":{results},"));
         }
         if !more {
             // When there is more, JavaScript comes back by itself.
@@ -151,7 +200,7 @@ impl NativeNode {
         let node = self.inner.node();
         self.inner.outbox.run(call, async move {
             let peers = node?.discover(prefix.as_deref()).await?;
-            Ok(peers.iter().map(text::peer).collect())
+            Ok(text::array(peers.iter().map(text::peer)))
         });
     }
 
@@ -160,7 +209,7 @@ impl NativeNode {
     pub fn peers(&self) -> String {
         let peers = self.inner.node().map(|node| node.peers());
         let peers = peers.unwrap_or_default();
-        Value::from_iter(peers.iter().map(|peer| text::peer(peer))).to_string()
+        text::array(peers.iter().map(|peer| text::peer(peer)))
     }
 
     /// The counters, as a JSON object.
@@ -184,9 +233,24 @@ impl NativeNode {
             // Kept until the end, so that its last events can still be taken.
             if let Ok(node) = inner.node() {
                 node.shutdown().await?;
+                inner.ended.store(true, Ordering::Release);
             }
-            Ok(Value::Null)
+            Ok(NOTHING.into())
         });
+    }
+
+    /// Gives the node up, also one that is starting: it ends without good-byes. Does not wait.
+    #[napi(catch_unwind)]
+    pub fn release(&self) {
+        self.released.send_replace(true);
+        let node = self.inner.node.lock().take();
+        let held = node.is_some() && self.exclusive && !self.inner.ended.load(Ordering::Acquire);
+        if held {
+            // The node removes its lock file on its own threads, which a process that exits
+            // does not wait for.
+            let name = format!("distflow-node-{}.lock", std::process::id());
+            let _ = std::fs::remove_file(std::env::temp_dir().join(name));
+        }
     }
 }
 
@@ -205,7 +269,7 @@ impl NativeNode {
         let Some(sending) = sending else { return Ok(0) };
         inner.outbox.run(call, async move {
             sending.finish().await?;
-            Ok(Value::Null)
+            Ok(NOTHING.into())
         });
         Ok(1)
     }
@@ -213,10 +277,8 @@ impl NativeNode {
 
 impl Drop for NativeNode {
     fn drop(&mut self) {
-        // The environment ends, or nobody knows the node any more: without good-byes, because
-        // nothing may wait here.
-        let node = self.inner.node.lock().take();
-        drop(node);
+        // The environment ends, or nobody knows the node any more.
+        self.release();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use distflow_core::{Error, ErrorKind, Launcher, NodeOptions, Overflow, PmdOptions, Result};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -19,7 +19,7 @@ struct Given {
     listen_port: Option<u16>,
     insecure: Option<bool>,
     advertised_host: Option<String>,
-    meta: Option<Value>,
+    meta: Option<Box<RawValue>>,
     max_size: Option<usize>,
     max_bytes: Option<usize>,
     overflow: Option<String>,
@@ -54,7 +54,7 @@ pub fn node(text: &str) -> Result<NodeOptions> {
         alias: given.alias,
         node_id: given.node_id,
         advertised_host: given.advertised_host,
-        meta: given.meta.map(|meta| meta.to_string()),
+        meta: given.meta.map(|meta| meta.get().to_owned()),
         ..NodeOptions::default()
     };
     set(&mut options.pmd_host, given.pmd_host);

@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use distflow_core::{Error, Result};
 use parking_lot::Mutex;
-use serde_json::Value;
 
 use crate::failure;
+use crate::text;
 use crate::wake::Wake;
 
 /// What JavaScript gave a call to find its promise by.
 pub type CallId = u32;
 
+/// The JSON text of a result without a value.
+pub const NOTHING: &str = "null";
+
 /// Collects results until JavaScript takes them.
 pub struct Outbox {
     pub wake: Arc<Wake>,
     // Protects the results that were not taken yet; held to add or to take.
-    results: Mutex<Vec<(CallId, Option<Value>, Value)>>,
+    results: Mutex<Vec<String>>,
 }
 
 impl Outbox {
@@ -27,13 +30,13 @@ impl Outbox {
         }
     }
 
-    /// Adds the result of a call.
-    pub fn finish(&self, call: CallId, result: Result<Value>) {
-        let (error, value) = match result {
-            Ok(value) => (None, value),
-            Err(error) => (Some(failure::value(&error)), Value::Null),
+    /// Adds the result of a call, whose value is JSON text.
+    pub fn finish(&self, call: CallId, result: Result<String>) {
+        let result = match result {
+            Ok(value) => format!("[{call},null,{value}]"),
+            Err(error) => format!("[{call},{},null]", failure::value(&error)),
         };
-        self.results.lock().push((call, error, value));
+        self.results.lock().push(result);
         self.wake.wake();
     }
 
@@ -41,7 +44,7 @@ impl Outbox {
     pub fn run(
         self: &Arc<Self>,
         call: CallId,
-        work: impl Future<Output = Result<Value>> + Send + 'static,
+        work: impl Future<Output = Result<String>> + Send + 'static,
     ) {
         let outbox = self.clone();
         let spawned = distflow_core::spawn(async move {
@@ -57,7 +60,7 @@ impl Outbox {
     pub fn run_blocking(
         self: &Arc<Self>,
         call: CallId,
-        work: impl FnOnce() -> Result<Value> + Send + 'static,
+        work: impl FnOnce() -> Result<String> + Send + 'static,
     ) {
         let outbox = self.clone();
         let spawned = std::thread::Builder::new()
@@ -68,8 +71,9 @@ impl Outbox {
         }
     }
 
-    /// Takes all results: `[call, error or null, value]` each.
-    pub fn take(&self) -> Vec<(CallId, Option<Value>, Value)> {
-        std::mem::take(&mut *self.results.lock())
+    /// Takes all results as a JSON array of `[call, error or null, value]`; `None` without any.
+    pub fn take(&self) -> Option<String> {
+        let results = std::mem::take(&mut *self.results.lock());
+        (!results.is_empty()).then(|| text::array(results))
     }
 }

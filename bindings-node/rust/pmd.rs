@@ -6,20 +6,29 @@ use distflow_core::{Error, ErrorKind, Pmd, Result};
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::failure;
 use crate::options;
-use crate::outbox::{CallId, Outbox};
+use crate::outbox::{CallId, NOTHING, Outbox};
 use crate::text;
 use crate::wake::Wake;
 
+/// Events handed over at once.
+const TAKE_EVENTS: usize = 4_096;
+
+enum State {
+    Starting,
+    Running(Arc<Pmd>),
+    Closed,
+}
+
 struct Inner {
     outbox: Arc<Outbox>,
-    // Protects the PMD; held to clone it.
-    pmd: Mutex<Option<Arc<Pmd>>>,
-    // Protects events that were not taken yet; held to add or to take.
-    events: Mutex<Vec<Value>>,
+    // Protects the PMD; held to clone or to replace it.
+    state: Mutex<State>,
+    /// JavaScript has taken what waited; another wake-up may come.
+    taken: Notify,
 }
 
 /// The native half of a `PMD`.
@@ -30,45 +39,50 @@ pub struct NativePmd {
 
 impl Inner {
     fn pmd(&self) -> Result<Arc<Pmd>> {
-        let closed = || Error::new(ErrorKind::Closed, "the PMD is not running");
-        self.pmd.lock().clone().ok_or_else(closed)
+        match &*self.state.lock() {
+            State::Running(pmd) => Ok(pmd.clone()),
+            _ => Err(Error::new(ErrorKind::Closed, "the PMD is not running")),
+        }
     }
 
-    /// Moves events to where JavaScript takes them, until the PMD has ended.
+    /// Wakes JavaScript for events, until the PMD has ended.
     async fn attend(self: Arc<Self>, pmd: Arc<Pmd>) {
-        while let Some(notice) = pmd.events().recv().await {
-            if let Some(event) = text::pmd_event(&notice) {
-                self.events.lock().push(event);
-                self.outbox.wake.wake();
-            }
+        while pmd.events().ready().await {
+            self.outbox.wake.wake();
+            self.taken.notified().await;
         }
     }
 }
 
 #[napi]
 impl NativePmd {
-    /// Starts a PMD. `wake` is called whenever something is to be taken.
+    /// Begins to start a PMD; its port comes to `call`. `wake` is called whenever something is to
+    /// be taken.
     #[napi(constructor, catch_unwind)]
-    pub fn new(options: String, wake: Function<'_, (), ()>) -> napi::Result<Self> {
-        let start = || {
-            let pmd = Arc::new(Pmd::start(options::pmd(&options)?)?);
-            Ok(pmd)
-        };
-        let pmd = start().map_err(|error: Error| failure::thrown(&error))?;
+    pub fn new(options: String, call: CallId, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+        let options = options::pmd(&options).map_err(|error| failure::thrown(&error))?;
         let inner = Arc::new(Inner {
             outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
-            pmd: Mutex::new(Some(pmd.clone())),
-            events: Mutex::default(),
+            state: Mutex::new(State::Starting),
+            taken: Notify::new(),
         });
-        let attending = distflow_core::spawn(inner.clone().attend(pmd));
-        attending.map_err(|error| failure::thrown(&error))?;
+        let starting = inner.clone();
+        // Looking up the host's name may block.
+        inner.outbox.run_blocking(call, move || {
+            let pmd = Arc::new(Pmd::start(options)?);
+            let port = pmd.port();
+            let mut state = starting.state.lock();
+            if matches!(*state, State::Closed) {
+                drop(state);
+                pmd.stop();
+                return Err(Error::new(ErrorKind::Closed, "the PMD was closed"));
+            }
+            *state = State::Running(pmd.clone());
+            drop(state);
+            distflow_core::spawn(starting.clone().attend(pmd))?;
+            Ok(port.to_string())
+        });
         Ok(Self { inner })
-    }
-
-    /// The port it listens on; 0 after the end.
-    #[napi(catch_unwind)]
-    pub fn port(&self) -> u16 {
-        self.inner.pmd().map_or(0, |pmd| pmd.port())
     }
 
     /// Whether it serves.
@@ -83,7 +97,7 @@ impl NativePmd {
         let pmd = self.inner.pmd();
         self.inner.outbox.run_blocking(call, move || {
             let nodes = pmd?.nodes()?;
-            Ok(nodes.iter().map(|node| text::registered(node)).collect())
+            Ok(text::array(nodes.iter().map(|node| text::registered(node))))
         });
     }
 
@@ -95,25 +109,47 @@ impl NativePmd {
             if let Ok(pmd) = pmd {
                 pmd.stop();
             }
-            Ok(Value::Null)
+            Ok(NOTHING.into())
         });
     }
 
-    /// Takes what waits: `{"e": events, "r": results}`.
+    /// Takes what waits: `{"e": events, "r": results, "more": …}`; absent members are empty.
     #[napi(catch_unwind)]
     pub fn take(&self) -> String {
         self.inner.outbox.wake.begin();
-        let events = std::mem::take(&mut *self.inner.events.lock());
-        json!({"e": events, "r": self.inner.outbox.take()}).to_string()
+        let (mut text, mut more) = (String::from("{"), false);
+        // Results first: what is told before the end of a stop is taken with it.
+        let results = self.inner.outbox.take();
+        if let Ok(pmd) = self.inner.pmd() {
+            let notices: Vec<_> = std::iter::from_fn(|| pmd.events().try_recv())
+                .take(TAKE_EVENTS)
+                .collect();
+            more = notices.len() == TAKE_EVENTS;
+            if !notices.is_empty() {
+                let events = text::array(notices.iter().filter_map(text::pmd_event));
+                text.push_str(&format!("\"e\":{events},"));
+            }
+        }
+        if let Some(results) = results {
+            text.push_str(&format!("\"r\":{results},"));
+        }
+        if !more {
+            self.inner.taken.notify_one();
+        }
+        text.push_str(&format!("\"more\":{more}}}"));
+        text
     }
 }
 
 impl Drop for NativePmd {
     fn drop(&mut self) {
-        let pmd = self.inner.pmd.lock().take();
-        // Stopping waits for the PMD's thread, which this one must not.
-        let _ = std::thread::Builder::new()
-            .name("distflow-close".into())
-            .spawn(move || drop(pmd));
+        let state = std::mem::replace(&mut *self.inner.state.lock(), State::Closed);
+        if let State::Running(pmd) = state {
+            // Stopping waits for the PMD's thread, which this one must not.
+            let _ = std::thread::Builder::new()
+                .name("distflow-close".into())
+                .spawn(move || pmd.stop());
+            self.inner.taken.notify_one();
+        }
     }
 }

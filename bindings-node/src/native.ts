@@ -1,0 +1,120 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { DistflowError } from './error.js';
+
+/** @internal */
+export interface NativeNode {
+  receive(wanted: boolean): void;
+  take(): string;
+  send(target: string, payload: string | undefined, call: number): number;
+  discover(prefix: string | undefined, call: number): void;
+  peers(): string;
+  stats(): string;
+  isRegistered(): boolean;
+  shutdown(call: number): void;
+  release(): void;
+}
+
+/** @internal */
+export interface NativePmd {
+  isRunning(): boolean;
+  nodes(call: number): void;
+  stop(call: number): void;
+  take(): string;
+}
+
+/** @internal */
+export interface NativeLog {
+  take(): string;
+  close(): void;
+}
+
+/** @internal The addon. Text in and out is JSON; see the Rust sources beside this package. */
+export interface Native {
+  NativeNode: new (options: string, call: number, wake: () => void) => NativeNode;
+  NativePmd: new (options: string, call: number, wake: () => void) => NativePmd;
+  NativeLog: new (level: number, wake: () => void) => NativeLog;
+  errorCodes(): string;
+  runCli(args: string[]): number;
+  version(): string;
+}
+
+/** @internal The folder of this package. */
+export const packageFolder = join(__dirname, '..');
+
+/** @internal Platforms in the names of files and packages, the likeliest first. */
+export function platforms(): string[] {
+  const name = `${process.platform}-${process.arch}`;
+  return process.platform === 'linux' ? [`${name}-gnu`, `${name}-musl`] : [name];
+}
+
+let loaded: Native | undefined;
+
+/**
+ * @internal Loads the addon: the file in this package, else the one of the package for this
+ * platform. Says what was tried when there is none.
+ */
+export function native(): Native {
+  return (loaded ??= load());
+}
+
+function load(): Native {
+  const tried: string[] = [];
+  for (const platform of platforms()) {
+    const file = join(packageFolder, `distflow.${platform}.node`);
+    for (const place of [file, `@distflow/native-${platform}`]) {
+      if (place === file && !existsSync(file)) {
+        tried.push(`  ${file}: no such file`);
+        continue;
+      }
+      try {
+        return checked(require(place) as Native, place);
+      } catch (error) {
+        if (error instanceof DistflowError) throw error;
+        const text = error instanceof Error ? error.message.split('\n')[0] : String(error);
+        tried.push(`  ${place}: ${text}`);
+      }
+    }
+  }
+  throw new DistflowError(
+    'io',
+    `@distflow/native has no addon for ${process.platform}-${process.arch}. Tried:\n` +
+      `${tried.join('\n')}\n` +
+      'Install it again with optional dependencies, or run `npm run build` in a source checkout.',
+  );
+}
+
+function checked(addon: Native, place: string): Native {
+  const { version } = require('../package.json') as { version: string };
+  const found = addon.version();
+  if (found !== version) {
+    throw new DistflowError(
+      'abi_mismatch',
+      `the addon ${place} is of version ${found}, but the package is ${version}`,
+    );
+  }
+  return addon;
+}
+
+/** @internal The small `distflow` executable, if this package or the platform's carries it. */
+export function executable(): string | undefined {
+  const own = join(packageFolder, 'bin', 'distflow');
+  if (existsSync(own)) return own;
+  for (const platform of platforms()) {
+    try {
+      const manifest = require.resolve(`@distflow/native-${platform}/package.json`);
+      const file = join(manifest, '..', 'bin', 'distflow');
+      if (existsSync(file)) return file;
+    } catch {
+      // Not installed.
+    }
+  }
+  return undefined;
+}
+
+/** @internal The command that launches a PMD: the executable, else this Node with the script. */
+export function launcher(): string[] {
+  const file = executable();
+  return file ? [file] : [process.execPath, join(packageFolder, 'bin', 'distflow.js')];
+}

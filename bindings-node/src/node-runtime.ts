@@ -1,0 +1,641 @@
+import { EventEmitter } from 'node:events';
+
+import { Calls, type Result, type WaitOptions, bounded, hold, letGo, rethrow } from './calls.js';
+import {
+  DistflowError,
+  type NativeFailure,
+  aborted,
+  fromFailure,
+  fromThrown,
+  invalid,
+  notStarted,
+} from './error.js';
+import { stringify } from './frame.js';
+import { routeLog } from './log-route.js';
+import { MessageIterator, type NodeMessage } from './messages.js';
+import { type NativeNode, native } from './native.js';
+import { type NodeRuntimeOptions, nodeOptions } from './options.js';
+import { addLive, processWide, removeLive } from './process-wide.js';
+import type { MessageHandler, MessageMetadata, NodeInfo, PeerInfo } from './types.js';
+
+/** Messages that were accepted by `send` and can't be delivered any more. */
+export interface SendFailure {
+  /** Id of the node they were for. */
+  to: string;
+  /** How many. */
+  messages: number;
+  /** Why. */
+  error: DistflowError;
+}
+
+/** Events of a {@link NodeRuntime} and their arguments. */
+export interface NodeRuntimeEvents {
+  /** A message arrived. Messages wait in the mailbox until there is a listener. */
+  message: [message: any, meta: MessageMetadata];
+  /** A node joined. Those that were there before are not announced; see `peers`. */
+  'peer:join': [peer: NodeInfo];
+  /** A node left, and why; also this node itself when it shuts down. */
+  'peer:leave': [peer: NodeInfo, reason: string];
+  /** The connection to the PMD is lost. Messages to known peers still go. */
+  'pmd:lost': [error: DistflowError];
+  /** Registered with a PMD again; joins and leaves of the meantime have been told. */
+  'pmd:restored': [];
+  /** The PMD refused to register this node again; it is tried again. */
+  'registration:refused': [error: DistflowError];
+  /** Messages found the mailbox full; how many since the start. At most once a second. */
+  'mailbox:overflow': [dropped: number];
+  /** Messages that `send` had accepted are lost. */
+  'send:failed': [failure: SendFailure];
+}
+
+/** Counters of a node, all since its start. */
+export interface NodeStats {
+  /** Messages accepted by `send`. */
+  sent: number;
+  /** Messages given to the program. */
+  delivered: number;
+  /** Messages that found the mailbox full. */
+  dropped: number;
+  /** Accepted messages that were given up because their peer could not be reached. */
+  lostOutbound: number;
+  /** Messages of others that were lost with a connection. */
+  lostInbound: number;
+  /** Messages for another node that arrived here. */
+  misdirected: number;
+  /** Messages that wait to be taken. */
+  waiting: number;
+  /** Frames that were refused. */
+  badFrames: number;
+}
+
+/** Options of {@link NodeRuntime.discover}. */
+export interface DiscoverOptions extends WaitOptions {
+  /** Only nodes whose alias begins with this. Default all. */
+  prefix?: string | undefined;
+}
+
+type Row = [from: string, timestamp: number, payload?: unknown];
+type EventRow = [name: string, ...args: unknown[]];
+
+interface Taken {
+  m?: Row[];
+  e?: EventRow[];
+  r?: Result[];
+  more: boolean;
+}
+
+interface Started {
+  nodeId: string;
+  alias: string | null;
+  port: number;
+}
+
+// What `send` returns when there is nothing to wait for, as a rule; made once.
+const DONE: Promise<void> = Promise.resolve();
+const NO_RESULTS: Result[] = [];
+
+type Listener = (...args: any[]) => void;
+
+/**
+ * A node: registers with the PMD, finds others by name, exchanges messages with them, and sees
+ * them come and go.
+ *
+ * ```js
+ * const node = await NodeRuntime.start({ alias: 'billing' });
+ * node.onMessage((message, meta) => node.send(meta.from, { got: message }));
+ * await node.send('orders', { hello: 1 });
+ * ```
+ *
+ * It runs on native threads and does not keep Node alive by itself: a process that only waits for
+ * messages calls {@link NodeRuntime.ref}. A start, send, discover, shutdown or step of
+ * `for await` that is under way does. When a process has nothing else to do, its nodes are shut
+ * down and it ends.
+ *
+ * What a listener throws becomes an `uncaughtException`; other listeners and messages are not
+ * affected.
+ */
+export class NodeRuntime extends EventEmitter {
+  readonly #calls = new Calls();
+  #native: NativeNode | undefined;
+  #nodeId = '';
+  #alias: string | undefined;
+  #port = 0;
+  #closing: Promise<void> | undefined;
+  #started = false;
+  #ended = false;
+  #referenced = false;
+  #closeLog: (() => void) | undefined;
+
+  /** The `message` listeners, until one comes or goes. */
+  #listeners: Function[] | undefined;
+  readonly #iterators = new Set<MessageIterator>();
+  /** Whether the addon hands out messages. */
+  #receives = false;
+  /** Messages taken from the addon for which there was nobody any more. */
+  #held: NodeMessage[] = [];
+  #drainScheduled = false;
+  /** Events that wait until whoever started the node had a chance to listen. */
+  #early: EventRow[] | undefined;
+
+  /** Nodes come from {@link NodeRuntime.start} or {@link NodeRuntime.create}. */
+  protected constructor() {
+    super();
+  }
+
+  /**
+   * The node of this process. The first call starts it; later ones return the same object and
+   * ignore their options. After its `shutdown`, a call starts a new one. Each worker thread would
+   * have its own, but only one may run in a process; see {@link NodeRuntime.create}.
+   *
+   * Errors: `already_running` (`Node already running in this process`), those of
+   * {@link NodeRuntime.create}.
+   */
+  static start(options: NodeRuntimeOptions = {}): Promise<NodeRuntime> {
+    const shared = processWide();
+    const signal = options?.signal;
+    if (signal?.aborted) return Promise.reject(aborted(signal));
+    if (shared.node) return Promise.resolve(shared.node);
+    const starting = (shared.starting ??= NodeRuntime.#begin(options));
+    starting.waiters += 1;
+    return bounded(starting.promise, { signal }, 'the start', () => {
+      starting.waiters -= 1;
+      if (starting.waiters === 0) starting.giveUp();
+    });
+  }
+
+  static #begin(options: NodeRuntimeOptions): NonNullable<
+    ReturnType<typeof processWide>['starting']
+  > {
+    const shared = processWide();
+    const node = new NodeRuntime();
+    const run = async () => {
+      // The former one may still be about to end.
+      while (shared.ending) await shared.ending.catch(() => {});
+      if (starting.waiters === 0) throw new DistflowError('closed', 'the start was given up');
+      await node.#open(options, true);
+      shared.node = node;
+      return node;
+    };
+    const starting = {
+      promise: undefined as unknown as Promise<NodeRuntime>,
+      waiters: 0,
+      giveUp: () => {
+        if (shared.starting !== starting) return;
+        shared.starting = undefined;
+        const ended = starting.promise.then(
+          (started) => started.shutdown(),
+          () => {},
+        );
+        shared.ending = ended;
+        void ended.finally(() => {
+          if (shared.ending === ended) shared.ending = undefined;
+        });
+        node.abandon();
+      },
+    };
+    const begun = Promise.resolve().then(run);
+    starting.promise = begun.finally(() => {
+      if (shared.starting === starting) shared.starting = undefined;
+    });
+    return starting;
+  }
+
+  /**
+   * Starts a node of its own: several may run in one process, and in worker threads.
+   *
+   * Errors: `invalid_argument`, `insecure`, `alias_in_use` (`Alias 'x' already in use`),
+   * `node_id_in_use`, `pmd_unavailable`, `not_pmd`, `pmd_launch_failed`, `address_in_use`,
+   * `timeout`, `aborted`.
+   */
+  static async create(options: NodeRuntimeOptions = {}): Promise<NodeRuntime> {
+    const signal = options?.signal;
+    if (signal?.aborted) throw aborted(signal);
+    const node = new NodeRuntime();
+    return bounded(node.#open(options, false), { signal }, 'the start', () => node.abandon());
+  }
+
+  async #open(options: NodeRuntimeOptions, exclusive: boolean): Promise<this> {
+    const text = nodeOptions(options, exclusive);
+    const addon = native();
+    this.#closeLog = options.logger ? routeLog(options.logger) : undefined;
+    const call = this.#calls.next();
+    const starting = this.#calls.wait<Started>(call);
+    try {
+      this.#native = new addon.NativeNode(text, call, () => this.#take());
+    } catch (error) {
+      this.#calls.failAll(() => fromThrown(error));
+    }
+    try {
+      const { nodeId, alias, port } = await starting;
+      this.#nodeId = nodeId;
+      this.#alias = alias ?? undefined;
+      this.#port = port;
+    } catch (error) {
+      this.#finish();
+      throw error;
+    }
+    addLive(this);
+    return this;
+  }
+
+  /**
+   * Sends a message to an alias or node id. Ends when it is in the queue of an established
+   * connection; that is no acknowledgement. Messages to one node keep their order.
+   *
+   * The message is anything that JSON holds; what it can't (a BigInt, a cycle) is an error of code
+   * `invalid_json`. `undefined` arrives as `undefined`.
+   *
+   * Errors: `not_started` (`Node not started`), `resolve_failed` (`Failed to resolve target: x`),
+   * `connection_failed`, `too_large`, `invalid_json`, `busy`, `aborted`, `timeout`. After the last
+   * two the message may still be sent.
+   */
+  send(target: string, message: any, options?: WaitOptions): Promise<void> {
+    const node = this.#native;
+    if (!node || this.#closing) return Promise.reject(notStarted());
+    const calls = this.#calls;
+    let call: number;
+    try {
+      if (typeof target !== 'string') throw invalid('the target must be a string');
+      if (options?.signal?.aborted) throw aborted(options.signal);
+      const text = stringify(message);
+      call = calls.next();
+      if (node.send(target, text, call) === 0) return DONE;
+    } catch (error) {
+      return Promise.reject(error instanceof DistflowError ? error : fromThrown(error));
+    }
+    const sent = calls.wait<void>(call).then(() => {});
+    return options ? bounded(sent, options, 'the send') : sent;
+  }
+
+  /** Adds a listener of the event `message`; any number may be added. */
+  onMessage(handler: MessageHandler): void {
+    this.on('message', handler);
+  }
+
+  /**
+   * Asks the PMD for everyone else. Errors: `not_started` (`Node not started`),
+   * `pmd_unavailable`, `timeout`, `aborted`.
+   */
+  async discover(options: DiscoverOptions = {}): Promise<PeerInfo[]> {
+    const node = this.#native;
+    if (!node || this.#closing) throw notStarted();
+    if (options.signal?.aborted) throw aborted(options.signal);
+    const { prefix } = options;
+    if (prefix !== undefined && typeof prefix !== 'string') {
+      throw invalid('prefix must be a string');
+    }
+    const call = this.#calls.next();
+    const found = this.#calls.wait<NodeInfo[]>(call);
+    node.discover(prefix, call);
+    const peers = await bounded(found, options, 'the discovery');
+    return peers.map(({ alias, nodeId, host, port, meta }) => ({
+      ...(alias === undefined ? {} : { alias }),
+      nodeId,
+      host,
+      port,
+      ...(meta === undefined ? {} : { meta }),
+    }));
+  }
+
+  /** Everyone else known at this moment, in order of node id; the PMD is not asked. */
+  peers(): NodeInfo[] {
+    return this.#native ? (JSON.parse(this.#native.peers()) as NodeInfo[]) : [];
+  }
+
+  /** This node's id. */
+  getNodeId(): string {
+    return this.#nodeId;
+  }
+
+  /** This node's alias, if it has one. */
+  getAlias(): string | undefined {
+    return this.#alias;
+  }
+
+  /** The port this node listens on for messages. */
+  getPort(): number {
+    return this.#port;
+  }
+
+  /** Whether it is registered with a PMD at this moment. */
+  isRegistered(): boolean {
+    return this.#native?.isRegistered() ?? false;
+  }
+
+  /** The counters; all 0 after the end. */
+  stats(): NodeStats {
+    const counts = this.#native ? (JSON.parse(this.#native.stats()) as Record<string, number>) : {};
+    const held = this.#held.length;
+    return {
+      sent: counts['sent'] ?? 0,
+      delivered: Math.max((counts['delivered'] ?? 0) - held, 0),
+      dropped: counts['dropped'] ?? 0,
+      lostOutbound: counts['lost_outbound'] ?? 0,
+      lostInbound: counts['lost_inbound'] ?? 0,
+      misdirected: counts['misdirected'] ?? 0,
+      waiting: (counts['waiting'] ?? 0) + held,
+      badFrames: counts['bad_frames'] ?? 0,
+    };
+  }
+
+  /** Keeps Node alive while the node runs. */
+  ref(): this {
+    if (!this.#referenced && !this.#ended) {
+      this.#referenced = true;
+      hold();
+    }
+    return this;
+  }
+
+  /** Undoes {@link NodeRuntime.ref}. */
+  unref(): this {
+    if (this.#referenced) {
+      this.#referenced = false;
+      letGo();
+    }
+    return this;
+  }
+
+  /**
+   * Flushes what was sent, unregisters and closes every connection; about 3 s at most when a peer
+   * does not respond. Afterwards nothing is called any more, what still waits fails with `closed`,
+   * and messages that nobody took are gone. Safe to call twice.
+   */
+  shutdown(): Promise<void> {
+    if (this.#ended) return Promise.resolve();
+    return (this.#closing ??= this.#shutdown());
+  }
+
+  async #shutdown(): Promise<void> {
+    const shared = processWide();
+    const node = this.#native;
+    if (!node) return this.#finish();
+    const call = this.#calls.next();
+    const ending = this.#calls.wait<void>(call);
+    if (shared.node === this) {
+      shared.node = undefined;
+      const ended = ending.then(
+        () => {},
+        () => {},
+      );
+      shared.ending = ended;
+      void ended.then(() => {
+        if (shared.ending === ended) shared.ending = undefined;
+      });
+    }
+    node.shutdown(call);
+    try {
+      await ending;
+    } finally {
+      this.#finish();
+    }
+  }
+
+  /** The end, however it came. */
+  #finish(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.abandon();
+    this.#native = undefined;
+    this.unref();
+    removeLive(this);
+    this.#held = [];
+    for (const iterator of this.#iterators) iterator.end();
+    this.#iterators.clear();
+    this.#calls.failAll(() => new DistflowError('closed', 'the node was shut down'));
+    this.#closeLog?.();
+  }
+
+  /** @internal Ends the native half without waiting and without good-byes. */
+  abandon(): void {
+    this.#native?.release();
+  }
+
+  /** Shuts down at the end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  /**
+   * The messages from now on, until the node is shut down. Several iterators and `message`
+   * listeners each get all; while one iterator has unread messages, further ones wait in the
+   * mailbox. A pending step keeps Node alive.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<NodeMessage> {
+    return new MessageIterator({
+      join: (iterator) => {
+        if (this.#ended) return false;
+        this.#iterators.add(iterator);
+        this.#flow();
+        return true;
+      },
+      leave: (iterator, left) => {
+        this.#iterators.delete(iterator);
+        // Others have got theirs already.
+        if (!this.#isWanted() && !this.#ended) this.#held = left.concat(this.#held);
+        this.#flow();
+      },
+      emptied: () => this.#flow(),
+    });
+  }
+
+  // -------------------------------------------------------------------- what comes from the addon
+
+  #take(): void {
+    const node = this.#native;
+    if (!node || this.#ended) return;
+    const { m, e, r = NO_RESULTS, more } = JSON.parse(node.take()) as Taken;
+    if (!this.#started && r.length > 0) {
+      // The result of the start; listeners come after it.
+      this.#started = true;
+      this.#early = e ?? [];
+      setImmediate(() => this.#emitEarly());
+      this.#calls.settle(r);
+      return;
+    }
+    if (e) {
+      if (this.#early) this.#early.push(...e);
+      else for (const row of e) this.#emitEvent(row);
+    }
+    if (m) this.#dispatch(m);
+    this.#calls.settle(r);
+    if (more) setImmediate(() => this.#take());
+  }
+
+  #emitEarly(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const row of early) this.#emitEvent(row);
+  }
+
+  #emitEvent([name, ...args]: EventRow): void {
+    if (this.#ended) return;
+    if (name === 'pmd:lost' || name === 'registration:refused') {
+      args = [fromFailure(args[0] as NativeFailure)];
+    } else if (name === 'send:failed') {
+      const [to, messages, error] = args as [string, number, NativeFailure];
+      args = [{ to, messages, error: fromFailure(error) } satisfies SendFailure];
+    }
+    this.#call(this.rawListeners(name), args);
+  }
+
+  #call(listeners: Function[], args: unknown[]): void {
+    for (const listener of listeners) {
+      try {
+        Reflect.apply(listener, this, args);
+      } catch (error) {
+        rethrow(error);
+      }
+    }
+  }
+
+  #dispatch(rows: Row[]): void {
+    const to = this.#nodeId;
+    for (const row of rows) {
+      // One that has no third member was sent without a payload.
+      this.#deliver({ payload: row[2], meta: { from: row[0], to, timestamp: row[1] } });
+    }
+    this.#flow();
+  }
+
+  #deliver(message: NodeMessage): void {
+    if (this.#ended) return;
+    if (this.#held.length > 0 || !this.#isWanted()) {
+      // The last listener left within this batch, or one came back and the earlier go first.
+      this.#held.push(message);
+      return;
+    }
+    this.#give(message);
+  }
+
+  #give(message: NodeMessage): void {
+    const listeners = (this.#listeners ??= this.rawListeners('message'));
+    for (let at = 0; at < listeners.length; at++) {
+      try {
+        (listeners[at] as Listener).call(this, message.payload, message.meta);
+      } catch (error) {
+        rethrow(error);
+      }
+    }
+    for (const iterator of this.#iterators) iterator.push(message);
+  }
+
+  #isWanted(): boolean {
+    return (this.#listeners ??= this.rawListeners('message')).length + this.#iterators.size > 0;
+  }
+
+  /** Has the addon hand out messages exactly while somebody wants more. */
+  #flow(): void {
+    if (!this.#native || this.#ended) return;
+    let wanted = this.#isWanted();
+    for (const iterator of this.#iterators) wanted &&= iterator.isEmpty;
+    if (wanted && this.#held.length > 0) {
+      wanted = false;
+      if (!this.#drainScheduled) {
+        this.#drainScheduled = true;
+        // Not at once: listeners that are added together each get all.
+        setImmediate(() => this.#drain());
+      }
+    }
+    if (wanted === this.#receives) return;
+    this.#receives = wanted;
+    this.#native.receive(wanted);
+  }
+
+  /** Gives out what nobody wanted before. */
+  #drain(): void {
+    this.#drainScheduled = false;
+    const held = this.#held;
+    this.#held = [];
+    let at = 0;
+    for (; at < held.length && this.#isWanted() && !this.#ended; at++) {
+      this.#give(held[at] as NodeMessage);
+    }
+    if (at < held.length && !this.#ended) this.#held = held.slice(at).concat(this.#held);
+    this.#flow();
+  }
+
+  #listenersChanged(event: string | symbol | undefined): this {
+    if (event === 'message' || event === undefined) {
+      this.#listeners = undefined;
+      this.#flow();
+    }
+    return this;
+  }
+
+  // ---------------------------------------------------------------------------- EventEmitter
+
+  override on<E extends keyof NodeRuntimeEvents>(
+    event: E,
+    listener: (...args: NodeRuntimeEvents[E]) => void,
+  ): this;
+  override on(event: string | symbol, listener: Listener): this;
+  override on(event: string | symbol, listener: Listener): this {
+    super.on(event, listener);
+    return this.#listenersChanged(event);
+  }
+
+  override addListener<E extends keyof NodeRuntimeEvents>(
+    event: E,
+    listener: (...args: NodeRuntimeEvents[E]) => void,
+  ): this;
+  override addListener(event: string | symbol, listener: Listener): this;
+  override addListener(event: string | symbol, listener: Listener): this {
+    return this.on(event, listener);
+  }
+
+  override once<E extends keyof NodeRuntimeEvents>(
+    event: E,
+    listener: (...args: NodeRuntimeEvents[E]) => void,
+  ): this;
+  override once(event: string | symbol, listener: Listener): this;
+  override once(event: string | symbol, listener: Listener): this {
+    super.once(event, listener);
+    return this.#listenersChanged(event);
+  }
+
+  override prependListener<E extends keyof NodeRuntimeEvents>(
+    event: E,
+    listener: (...args: NodeRuntimeEvents[E]) => void,
+  ): this;
+  override prependListener(event: string | symbol, listener: Listener): this;
+  override prependListener(event: string | symbol, listener: Listener): this {
+    super.prependListener(event, listener);
+    return this.#listenersChanged(event);
+  }
+
+  override prependOnceListener<E extends keyof NodeRuntimeEvents>(
+    event: E,
+    listener: (...args: NodeRuntimeEvents[E]) => void,
+  ): this;
+  override prependOnceListener(event: string | symbol, listener: Listener): this;
+  override prependOnceListener(event: string | symbol, listener: Listener): this {
+    super.prependOnceListener(event, listener);
+    return this.#listenersChanged(event);
+  }
+
+  override removeListener<E extends keyof NodeRuntimeEvents>(
+    event: E,
+    listener: (...args: NodeRuntimeEvents[E]) => void,
+  ): this;
+  override removeListener(event: string | symbol, listener: Listener): this;
+  override removeListener(event: string | symbol, listener: Listener): this {
+    super.removeListener(event, listener);
+    return this.#listenersChanged(event);
+  }
+
+  override off<E extends keyof NodeRuntimeEvents>(
+    event: E,
+    listener: (...args: NodeRuntimeEvents[E]) => void,
+  ): this;
+  override off(event: string | symbol, listener: Listener): this;
+  override off(event: string | symbol, listener: Listener): this {
+    return this.removeListener(event, listener);
+  }
+
+  override removeAllListeners(event?: string | symbol): this {
+    if (event === undefined) super.removeAllListeners();
+    else super.removeAllListeners(event);
+    return this.#listenersChanged(event);
+  }
+}

@@ -1,0 +1,141 @@
+import type { WaitOptions } from './calls.js';
+import { invalid } from './error.js';
+import type { Logger } from './logger.js';
+import { launcher } from './native.js';
+import type { MailboxConfig } from './types.js';
+
+/** Options of a node. All have defaults. */
+export interface NodeRuntimeOptions extends Pick<WaitOptions, 'signal'> {
+  /** The name others find it by, 1 to 255 bytes. Default none. */
+  alias?: string | undefined;
+  /** A fixed id. Default: 16 random hex digits, new with each start. */
+  nodeId?: string | undefined;
+  /** Port of the PMD. Default 4369. */
+  pmdPort?: number | undefined;
+  /** Host of the PMD. Default `localhost`. */
+  pmdHost?: string | undefined;
+  /** Launch a PMD when none answers and `pmdHost` is this machine. Default true. */
+  autoStart?: boolean | undefined;
+  /** Bounds of the mailbox. Default 1000 messages, 16 MiB, `drop-newest`. */
+  mailbox?: MailboxConfig | undefined;
+  /** Metadata that `discover` and `peers` show to others, at most 4096 bytes of JSON. */
+  meta?: Record<string, unknown> | undefined;
+  /** Send heartbeats, so that a frozen process is noticed. Default false. */
+  useHeartbeat?: boolean | undefined;
+  /** Milliseconds between heartbeats, 50 to 5000. Default 1000. */
+  heartbeatIntervalMs?: number | undefined;
+  /** Host to listen on for messages. Default `localhost`. Others need `insecure`. */
+  listenHost?: string | undefined;
+  /** Port to listen on for messages. Default 0, a free one. */
+  listenPort?: number | undefined;
+  /** Allow a `listenHost` beyond loopback although there is no authentication. Default false. */
+  insecure?: boolean | undefined;
+  /** Host that peers are told to dial. Default: `localhost`, or the address towards the PMD. */
+  advertisedHost?: string | undefined;
+  /** Milliseconds without any node after which a launched PMD ends. Default 30000. */
+  pmdAutoShutdownMs?: number | undefined;
+  /** Serve as the PMD from this process when there is none and none can be launched. */
+  embedPmd?: boolean | undefined;
+  /** Milliseconds for the whole start. Default 5000. */
+  startTimeoutMs?: number | undefined;
+  /** Milliseconds for one request to the PMD. Default 5000. */
+  requestTimeoutMs?: number | undefined;
+  /** Largest message sent or accepted, in bytes of its frame. Default 16 MiB. */
+  maxFrameBytes?: number | undefined;
+  /** Bytes that may wait to be written to one peer. Default 4 MiB. */
+  maxQueueBytes?: number | undefined;
+  /**
+   * Gets what the native library logs while the node runs, with `component` in its context. Its
+   * level at the start decides what is collected. Default none.
+   */
+  logger?: Logger | undefined;
+}
+
+type Types = { string: string; boolean: boolean; number: number };
+
+/** Checks the type of a member; undefined and null are "not given". */
+function member<K extends keyof Types>(
+  options: object,
+  name: string,
+  type: K,
+): Types[K] | undefined {
+  const value = (options as Record<string, unknown>)[name];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== type) throw invalid(`${name} must be a ${type}`);
+  return value as Types[K];
+}
+
+function count(options: object, name: string, max = Number.MAX_SAFE_INTEGER): number | undefined {
+  const value = member(options, name, 'number');
+  if (value === undefined) return undefined;
+  if (value === Infinity && max === Number.MAX_SAFE_INTEGER) return max;
+  if (!Number.isInteger(value) || value < 0 || value > max) {
+    throw invalid(`${name} must be a whole number from 0 to ${max}`);
+  }
+  return value;
+}
+
+const PORT_MAX = 65_535;
+
+/** @internal Options of a node as the addon wants them. Error: `invalid_argument`. */
+export function nodeOptions(given: NodeRuntimeOptions, exclusive: boolean): string {
+  if (typeof given !== 'object' || given === null) throw invalid('the options must be an object');
+  const mailbox: MailboxConfig = given.mailbox ?? {};
+  if (typeof mailbox !== 'object') throw invalid('mailbox must be an object');
+  const { meta } = given;
+  if (meta !== undefined && (typeof meta !== 'object' || meta === null || Array.isArray(meta))) {
+    throw invalid('meta must be an object');
+  }
+  return JSON.stringify({
+    alias: member(given, 'alias', 'string'),
+    nodeId: member(given, 'nodeId', 'string'),
+    pmdHost: member(given, 'pmdHost', 'string'),
+    pmdPort: count(given, 'pmdPort', PORT_MAX),
+    autoStart: member(given, 'autoStart', 'boolean'),
+    embedPmd: member(given, 'embedPmd', 'boolean'),
+    launcher: launcher(),
+    pmdAutoShutdownMs: count(given, 'pmdAutoShutdownMs'),
+    listenHost: member(given, 'listenHost', 'string'),
+    listenPort: count(given, 'listenPort', PORT_MAX),
+    insecure: member(given, 'insecure', 'boolean'),
+    advertisedHost: member(given, 'advertisedHost', 'string'),
+    meta,
+    maxSize: count(mailbox, 'maxSize'),
+    maxBytes: count(mailbox, 'maxBytes'),
+    overflow: member(mailbox, 'overflow', 'string'),
+    useHeartbeat: member(given, 'useHeartbeat', 'boolean'),
+    heartbeatIntervalMs: count(given, 'heartbeatIntervalMs'),
+    exclusive,
+    startTimeoutMs: count(given, 'startTimeoutMs'),
+    requestTimeoutMs: count(given, 'requestTimeoutMs'),
+    maxFrameBytes: count(given, 'maxFrameBytes'),
+    maxQueueBytes: count(given, 'maxQueueBytes'),
+  });
+}
+
+/** Options of an embedded PMD. All have defaults. */
+export interface PMDOptions {
+  /** Port to listen on; 0 picks a free one. Default 4369. */
+  port?: number | undefined;
+  /** Host to listen on. Default `localhost`. Others need `insecure`. */
+  host?: string | undefined;
+  /** Allow a host beyond loopback although there is no authentication. Default false. */
+  insecure?: boolean | undefined;
+  /** Milliseconds without any node after which it stops. Default 0, never. */
+  autoShutdownDelay?: number | undefined;
+  /** Of the original package; has no effect, because closed connections tell who left. */
+  ttl?: number | undefined;
+  /** Of the original package; has no effect. */
+  cleanupInterval?: number | undefined;
+}
+
+/** @internal Options of a PMD as the addon wants them. Error: `invalid_argument`. */
+export function pmdOptions(given: PMDOptions): string {
+  if (typeof given !== 'object' || given === null) throw invalid('the options must be an object');
+  return JSON.stringify({
+    host: member(given, 'host', 'string'),
+    port: count(given, 'port', PORT_MAX),
+    insecure: member(given, 'insecure', 'boolean'),
+    autoShutdownMs: count(given, 'autoShutdownDelay'),
+  });
+}
