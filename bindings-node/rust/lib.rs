@@ -9,6 +9,10 @@
     missing_docs,
     reason = "napi-derive makes public items without documentation"
 )]
+#![cfg_attr(
+    test,
+    allow(dead_code, reason = "nothing registers functions in a build for tests")
+)]
 
 mod failure;
 mod log;

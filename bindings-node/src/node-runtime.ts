@@ -34,7 +34,10 @@ export interface NodeRuntimeEvents {
   message: [message: any, meta: MessageMetadata];
   /** A node joined. Those that were there before are not announced; see `peers`. */
   'peer:join': [peer: NodeInfo];
-  /** A node left, and why; also this node itself when it shuts down. */
+  /**
+   * A node left, and why: `unregistered`, `closed` (its connection), `timeout`, `replaced` or
+   * `unknown`. Also this node itself when it shuts down.
+   */
   'peer:leave': [peer: NodeInfo, reason: string];
   /** The connection to the PMD is lost. Messages to known peers still go. */
   'pmd:lost': [error: DistflowError];
@@ -168,9 +171,10 @@ export class NodeRuntime extends EventEmitter {
   > {
     const shared = processWide();
     const node = new NodeRuntime();
+    const former = shared.ending;
     const run = async () => {
-      // The former one may still be about to end.
-      while (shared.ending) await shared.ending.catch(() => {});
+      // It may still be about to end.
+      await former?.catch(() => {});
       if (starting.waiters === 0) throw new DistflowError('closed', 'the start was given up');
       await node.#open(options, true);
       shared.node = node;
@@ -194,7 +198,10 @@ export class NodeRuntime extends EventEmitter {
       },
     };
     const begun = Promise.resolve().then(run);
+    // Also while it waits for the end of a former one.
+    hold();
     starting.promise = begun.finally(() => {
+      letGo();
       if (shared.starting === starting) shared.starting = undefined;
     });
     return starting;

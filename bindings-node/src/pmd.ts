@@ -16,7 +16,7 @@ export type RegisteredNode = Omit<NodeInfo, 'lastHeartbeat'>;
 export interface PMDEvents {
   /** A node registered. */
   'peer:join': [node: RegisteredNode];
-  /** A node left, and why: `unregister`, `socket_closed`, `ttl` … */
+  /** A node left, and why: `unregistered`, `closed` (its connection), `timeout` or `replaced` */
   'peer:leave': [node: RegisteredNode, reason: string];
   /** It serves no longer: `closed` by its owner, or because a client asked or nobody was left. */
   stopped: [reason: string];
