@@ -138,6 +138,19 @@ static inline size_t registered(distflow_pmd *pmd) {
     return count;
 }
 
+static inline size_t known_peers(distflow_node *node) {
+    distflow_peers peers;
+    OK(distflow_node_peers(node, &peers));
+    size_t count = peers.len;
+    distflow_peers_free(&peers);
+    return count;
+}
+
+/* Waits until a node knows so many others: the news of who came before it is an event as well. */
+static inline void await_peers(distflow_node *node, size_t count) {
+    WAIT_UNTIL(known_peers(node) == count);
+}
+
 /* Sends until that many messages wait at the target. */
 static inline void fill(distflow_node *from, distflow_node *to, const char *alias, int messages) {
     for (int i = 0; i < messages; i++) send_text(from, alias, "1");

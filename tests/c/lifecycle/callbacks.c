@@ -91,6 +91,7 @@ static void close_inside(void) {
     init_actor(&on_message);
     init_actor(&on_event);
     init_actor(&on_pmd);
+    await_peers(a, 1);
     OK(distflow_node_on_message(a, close_own, &on_message, drop_context));
     OK(distflow_node_on_event(a, close_own_on_event, &on_event, drop_context));
     OK(distflow_pmd_on_event(pmd, close_own_pmd, &on_pmd, drop_context));
@@ -169,9 +170,7 @@ static void free_inside(void) {
         if (form == 1) OK(distflow_node_on_messages(a, free_own_batch, &self, drop_context));
         if (form == 2) {
             distflow_node *c = open_node(port, "c");
-            distflow_peers peers = {0};
-            WAIT_UNTIL((distflow_peers_free(&peers), distflow_node_peers(a, &peers), peers.len == 2));
-            distflow_peers_free(&peers);
+            await_peers(a, 2);
             OK(distflow_node_on_event(a, free_own_on_event, &self, drop_context));
             distflow_node_free(c);
         }
@@ -215,15 +214,14 @@ static void free_inside_ends_the_others(void) {
     actor holds, counts;
     init_actor(&holds);
     init_actor(&counts);
+    await_peers(a, 1);
     OK(distflow_node_on_event(a, hold, &holds, drop_context));
     OK(distflow_node_on_message(a, count_message, &counts, drop_context));
     distflow_node *c = open_node(port, "c");
     await(&holds.entered);
     /* An event and a message wait together; the event's callback frees the node. */
     distflow_node *d = open_node(port, "d");
-    distflow_peers peers = {0};
-    WAIT_UNTIL((distflow_peers_free(&peers), distflow_node_peers(a, &peers), peers.len == 3));
-    distflow_peers_free(&peers);
+    await_peers(a, 3);
     send_text(b, "a", "1");
     WAIT_UNTIL(waiting(a) == 1);
     sem_post(&holds.go_on);
@@ -247,6 +245,7 @@ static void free_inside_ends_the_batch(void) {
     init_actor(&frees);
     init_actor(&counts);
     /* Holds the callback thread until both callbacks and the messages are there. */
+    await_peers(a, 1);
     OK(distflow_node_on_event(a, hold, &gate, drop_context));
     distflow_node *c = open_node(port, "c");
     await(&gate.entered);

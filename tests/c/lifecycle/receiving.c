@@ -11,14 +11,6 @@ static bool readable(int fd) {
     return ready == 1;
 }
 
-static size_t known_peers(distflow_node *node) {
-    distflow_peers peers;
-    OK(distflow_node_peers(node, &peers));
-    size_t count = peers.len;
-    distflow_peers_free(&peers);
-    return count;
-}
-
 /* A node's descriptor says after each of many random steps exactly whether something waits. */
 static void descriptor_of_a_node(void) {
     uint16_t port;
@@ -26,6 +18,7 @@ static void descriptor_of_a_node(void) {
     for (uint64_t seed = 1; seed <= 4; seed++) {
         uint64_t random = seed * 0x9E3779B97F4A7C15u;
         distflow_node *a = open_node(port, "a"), *b = open_node(port, "b"), *c = NULL;
+        await_peers(a, 1);
         bool is_watched = false;
         int fd, again;
         uint64_t messages = 0, events = 0;
@@ -43,11 +36,11 @@ static void descriptor_of_a_node(void) {
                 /* A node joins or leaves, which is an event for who watches. */
                 if (c == NULL) {
                     c = open_node(port, NULL);
-                    WAIT_UNTIL(known_peers(a) == 2);
+                    await_peers(a, 2);
                 } else {
                     distflow_node_free(c);
                     c = NULL;
-                    WAIT_UNTIL(known_peers(a) == 1);
+                    await_peers(a, 1);
                 }
                 if (is_watched) events++;
                 break;
@@ -311,7 +304,7 @@ static size_t memory_in_use(void) {
 
 /* A node that has taken many messages holds no more memory than one that has taken few. */
 static void callbacks_keep_no_memory(void) {
-    enum { COUNT = 20000 };
+    enum { COUNT = 20000, ROUNDS = 6 };
     /* One arena, so that every thread's memory is counted. */
     CHECK(mallopt(M_ARENA_MAX, 1) == 1);
     uint16_t port;
@@ -319,16 +312,18 @@ static void callbacks_keep_no_memory(void) {
     distflow_node *a = open_small(port), *b = open_node(port, "b");
     context self = {0};
     OK(distflow_node_on_message(a, count, &self, drop_context));
-    size_t before = 0;
-    for (int round = 1; round <= 2; round++) {
+    size_t before = 0, least = SIZE_MAX;
+    for (int round = 1; round <= ROUNDS; round++) {
         for (int i = 0; i < COUNT; i++) send_text(b, "a", "1");
         WAIT_UNTIL(self.calls == (long)round * COUNT);
-        if (round == 1) before = memory_in_use();
+        size_t after = memory_in_use();
+        size_t growth = after > before ? after - before : 0;
+        if (round > 1 && growth < least) least = growth;
+        before = after;
     }
-    size_t after = memory_in_use();
-    /* Much less than a byte for each message. */
-    if (after > before + COUNT / 2)
-        FAIL("%d messages cost %zu bytes for good", COUNT, after - before);
+    /* Buffers grow and shrink with the load. What is kept for each message makes every round
+     * grow, by far more than a byte for each. */
+    if (least > COUNT / 2) FAIL("%d messages cost %zu bytes for good", COUNT, least);
     distflow_node_free(a);
     CHECK_EQ(self.drops, 1);
     distflow_node_free(b);
