@@ -25,20 +25,22 @@ try {
   const [packed] = JSON.parse(
     npm(['pack', '--ignore-scripts', '--json', '--pack-destination', folder], source),
   );
-  const files = packed.files.map(({ path, mode }) => ({ path, mode }));
-  writeFileSync(join(folder, 'packed.json'), JSON.stringify(files));
+  const content = packed.files.map(({ path, mode }) => ({ path, mode }));
+  writeFileSync(join(folder, 'packed.json'), JSON.stringify(content));
   writeFileSync(join(folder, 'package.json'), '{"name":"empty","version":"1.0.0","private":true}');
   npm(['install', '--offline', '--no-audit', '--no-fund', join(folder, packed.filename)], folder, {
     CARGO: '/nonexistent/cargo',
     PATH: path,
   });
   const chosen = process.argv.slice(2);
-  const files2 = chosen.length > 0
+  const files = chosen.length > 0
     ? chosen
-    : readdirSync(tests).filter((name) => name.endsWith('.test.mjs')).map((name) => join(tests, name));
+    : readdirSync(tests)
+        .filter((name) => name.endsWith('.test.mjs'))
+        .map((name) => join(tests, name));
   const run = spawnSync(
     process.execPath,
-    ['--test', '--test-concurrency=2', '--test-timeout=120000', ...files2],
+    ['--test', '--test-concurrency=2', '--test-timeout=600000', ...files],
     { stdio: 'inherit', env: { ...process.env, DISTFLOW_INSTALLED: folder } },
   );
   status = run.status ?? 1;
