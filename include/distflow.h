@@ -14,7 +14,8 @@
  * - Structs named *_options are filled by their _init function first. distflow_stats is told its
  *   own size. Every other struct that distflow fills in is emptied first, so it can be given to
  *   its _free function whatever the status was.
- * - Timeouts are milliseconds: negative = no limit, 0 = do not wait.
+ * - Timeouts are milliseconds: negative = no limit, 0 = do not wait; a call that needs an answer
+ *   from elsewhere then gives DISTFLOW_TIMEOUT unless it is there already.
  *
  * Callbacks: (1) They run on a callback thread of their object, one at a time and in order, never
  * on a network thread, never under a lock. (2) What they receive is valid during the call.
@@ -337,7 +338,7 @@ typedef struct distflow_node_options {
      */
     size_t struct_size;
     /**
-     * The name other nodes find this one by. Default none.
+     * The name other nodes find this one by. Default, and when empty: none.
      */
     const char *alias;
     /**
@@ -350,7 +351,7 @@ typedef struct distflow_node_options {
      */
     const char *pmd_host;
     /**
-     * The distflow program to launch a PMD with. Default: searched, see docs/abi.md.
+     * The distflow program to launch a PMD with. Default: searched, see docs/c.md.
      */
     const char *pmd_executable;
     /**
@@ -376,7 +377,8 @@ typedef struct distflow_node_options {
      */
     uint64_t mailbox_messages_max;
     /**
-     * Payload bytes the mailbox holds. Default 16 MiB.
+     * Payload bytes the mailbox holds; a larger message is taken when nothing else waits.
+     * Default 16 MiB.
      */
     uint64_t mailbox_bytes_max;
     /**
@@ -384,7 +386,9 @@ typedef struct distflow_node_options {
      */
     uint64_t queue_bytes_max;
     /**
-     * Largest frame sent or accepted, 1,024 to 4,294,967,295 bytes. Default 16 MiB.
+     * Largest frame sent or accepted, 1,024 to 4,294,967,295 bytes. A peer that accepts only
+     * smaller ones loses what is larger, and counts it, but the sender is not told. Default
+     * 16 MiB.
      */
     uint64_t frame_bytes_max;
     /**
@@ -392,7 +396,8 @@ typedef struct distflow_node_options {
      */
     uint64_t frame_deadline_ms;
     /**
-     * Milliseconds for the whole start. Default 5,000.
+     * Milliseconds for the whole start; until then, a PMD that does not answer yet is tried
+     * again. Default 5,000.
      */
     uint64_t start_timeout_ms;
     /**
@@ -408,19 +413,21 @@ typedef struct distflow_node_options {
      */
     uint64_t heartbeat_interval_ms;
     /**
-     * Milliseconds of silence before a connection is probed (TCP keep-alive). Default 2,000.
+     * Milliseconds of silence before a connection is probed (TCP keep-alive), at least 1,000.
+     * Default 2,000.
      */
     uint64_t keepalive_idle_ms;
     /**
-     * Milliseconds between such probes. Default 1,000.
+     * Milliseconds between such probes, at least 1,000. Default 1,000.
      */
     uint64_t keepalive_interval_ms;
     /**
-     * Milliseconds that unacknowledged data may wait (TCP_USER_TIMEOUT). Default 5,000.
+     * Milliseconds that data for the PMD may wait unacknowledged (TCP_USER_TIMEOUT); 0 = as the
+     * system decides. Default 5,000.
      */
     uint64_t tcp_user_timeout_ms;
     /**
-     * Unanswered probes that make a connection dead. Default 3.
+     * Unanswered probes that make a connection dead, at least 1. Default 3.
      */
     uint32_t keepalive_probes;
     /**
@@ -992,15 +999,17 @@ distflow_status distflow_node_stats(const struct distflow_node *node,
                                     struct distflow_stats *stats);
 
 /**
- * Ends a node: flushes what is queued, unregisters, closes every connection, lets callbacks
- * take what waits for them, and waits until none runs any more. When three quarters of the time
- * are over, what still waits for callbacks is left in the mailbox. Further calls on the handle
- * give DISTFLOW_CLOSED, but what waits can be received by polling, and the counters be read.
- * Closing again is harmless, and waits for a close that is under way.
+ * Ends a node: flushes what is queued, for at most half of the time; unregisters, closes every
+ * connection, lets callbacks take what waits for them, and waits until none runs any more. When
+ * three quarters of the time are over, what still waits for callbacks is left in the mailbox.
+ * What could not be flushed is counted as lost_outbound. Further calls on the handle give
+ * DISTFLOW_CLOSED, also in callbacks that run meanwhile, which therefore cannot answer any
+ * more; but what waits can be received by polling, and the counters be read. Closing again is
+ * harmless, and waits for a close that is under way.
  *
  * Ownership: the handle stays valid until distflow_node_free.
- * Blocks: up to timeout_ms; without a limit as long as callbacks take, the network at most
- * 3 s. In a callback: not of this node: REENTRANT_CALL, and nothing happens.
+ * Blocks: up to timeout_ms; without a limit until everything is flushed and callbacks have
+ * returned. In a callback: not of this node: REENTRANT_CALL, and nothing happens.
  * Statuses: OK (no callback runs any more), TIMEOUT (one still runs; call again),
  * REENTRANT_CALL, INVALID_HANDLE, FORKED, PANIC.
  */
@@ -1020,9 +1029,10 @@ distflow_status distflow_node_close(struct distflow_node *node, int64_t timeout_
 void distflow_node_free(struct distflow_node *node);
 
 /**
- * Sends a payload to an alias or node id. Ends when the message is in the queue of an
- * established connection, waiting for room if the queue is full. Delivery is at most once and in
- * order; see docs/guarantees.md.
+ * Sends a payload to an alias or node id. Ends when the message is in this node's queue to the
+ * target, over an established connection, waiting for room if the queue is full. That is no
+ * acknowledgement: what happens when the target's mailbox is full is the target's overflow
+ * option, which drops by default. Delivery is at most once and in order; see docs/guarantees.md.
  *
  * Ownership: target and payload are borrowed during the call. payload is payload_len
  * bytes of JSON text, exactly one value; length 0 sends no payload at all.
@@ -1037,7 +1047,8 @@ distflow_status distflow_node_send(struct distflow_node *node,
                                    int64_t timeout_ms);
 
 /**
- * Queues a message without waiting. A failure after that is an event, not a status.
+ * Queues a message without waiting. A failure after that is an event, not a status. After BUSY,
+ * try again a little later, or let another thread wait in distflow_node_send.
  *
  * Ownership: as for distflow_node_send.
  * Blocks: no. In a callback: allowed.
@@ -1111,7 +1122,7 @@ distflow_status distflow_node_recv_event(struct distflow_node *node,
  * Ownership: the descriptor is borrowed and valid until distflow_node_free; do not read,
  * write or close it.
  * Blocks: no. In a callback: allowed.
- * Statuses: OK, CLOSED, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ * Statuses: OK, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
  */
 distflow_status distflow_node_fd(struct distflow_node *node, int *fd_out);
 
@@ -1225,7 +1236,7 @@ distflow_status distflow_pmd_recv_event(struct distflow_pmd *pmd,
  * Ownership: the descriptor is borrowed and valid until distflow_pmd_free; do not read, write
  * or close it.
  * Blocks: no. In a callback: allowed.
- * Statuses: OK, CLOSED, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ * Statuses: OK, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
  */
 distflow_status distflow_pmd_fd(struct distflow_pmd *pmd, int *fd_out);
 

@@ -75,6 +75,8 @@ pub const KEEPALIVE_PROBES: u32 = 3;
 /// Time unacknowledged data may wait before a connection is dead (`TCP_USER_TIMEOUT`).
 pub const TCP_USER_TIMEOUT_MS: u64 = 5_000;
 
+/// Longest time of an option, ten years: longer ones mean the same, and clocks could overflow.
+pub const TIME_MS_MAX: u64 = 10 * 365 * 24 * 3_600 * 1_000;
 /// Time for one request to the PMD, as in the originals.
 pub const REQUEST_TIMEOUT_MS_DEFAULT: u64 = 5_000;
 /// Time for a whole start of a node, including a PMD to be launched.

@@ -18,8 +18,28 @@ pub struct Detection {
     pub keepalive_interval: Duration,
     /// Unanswered probes that make the connection dead.
     pub keepalive_probes: u32,
-    /// Time unacknowledged data may wait.
+    /// Time unacknowledged data may wait, on connections of a PMD.
     pub user_timeout: Duration,
+}
+
+impl Detection {
+    /// Checks what no type checks: systems count in seconds, and not in none.
+    pub fn check(&self) -> Result<()> {
+        let second = Duration::from_secs(1);
+        if self.keepalive_idle < second || self.keepalive_interval < second {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "keepalive_idle and keepalive_interval must be at least 1 s",
+            ));
+        }
+        if self.keepalive_probes == 0 {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "keepalive_probes must be at least 1",
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Detection {
@@ -33,21 +53,33 @@ impl Default for Detection {
     }
 }
 
-/// Sets what every connection gets: no Nagle delay, and detection of silent loss.
+/// Sets what every connection to or of a PMD gets: no Nagle delay, and detection of silent loss.
 ///
 /// Options that a platform lacks are skipped: they only speed up what TCP finds out anyway.
 pub fn tune<'a>(socket: impl Into<SockRef<'a>>, detection: &Detection) {
+    let socket = socket.into();
+    tune_link(&*socket, detection);
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket.set_tcp_user_timeout(Some(detection.user_timeout)) {
+        tracing::trace!(%error, "socket option not set");
+    }
+}
+
+/// Sets what a connection between nodes gets: as [`tune`], but data may wait for as long as the
+/// receiver wants.
+///
+/// `TCP_USER_TIMEOUT` also ends a connection whose receiver lives but has not read for that time,
+/// as one with a full mailbox does. That a peer is gone, its node learns from the PMD.
+pub fn tune_link<'a>(socket: impl Into<SockRef<'a>>, detection: &Detection) {
     let socket = socket.into();
     let keepalive = TcpKeepalive::new()
         .with_time(detection.keepalive_idle)
         .with_interval(detection.keepalive_interval)
         .with_retries(detection.keepalive_probes);
-    let mut results = vec![
+    let results = [
         socket.set_tcp_nodelay(true),
         socket.set_tcp_keepalive(&keepalive),
     ];
-    #[cfg(target_os = "linux")]
-    results.push(socket.set_tcp_user_timeout(Some(detection.user_timeout)));
     for error in results.into_iter().filter_map(|result| result.err()) {
         tracing::trace!(%error, "socket option not set");
     }

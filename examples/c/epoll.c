@@ -34,7 +34,9 @@ static distflow_status receive(distflow_node *node)
     distflow_event event;
     while (status == DISTFLOW_TIMEOUT &&
            distflow_node_recv_event(node, 0, &event) == DISTFLOW_OK) {
-        if (event.kind == DISTFLOW_EVENT_SEND_FAILED) {
+        if (event.kind == DISTFLOW_EVENT_PEER_JOIN) {
+            printf("%s joined\n", event.peer.alias.data);
+        } else if (event.kind == DISTFLOW_EVENT_SEND_FAILED) {
             /* What try_send had accepted and could not be delivered. */
             printf("lost %llu for %s: %s\n", (unsigned long long)event.count,
                    event.target.data, event.text.data);

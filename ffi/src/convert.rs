@@ -182,6 +182,14 @@ pub(crate) unsafe fn init<T>(
     Ok(())
 }
 
+/// Members that are yes or no.
+pub(crate) fn check_flags(flags: &[(&str, u8)]) -> Result<()> {
+    match flags.iter().find(|(_, value)| *value > 1) {
+        Some((name, value)) => Err(invalid(format!("{name} is {value}, but must be 0 or 1"))),
+        None => Ok(()),
+    }
+}
+
 /// A reserved member is set.
 pub(crate) fn from_later(what: &str) -> Error {
     invalid(format!(

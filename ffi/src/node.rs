@@ -90,10 +90,7 @@ impl NodeObject {
             ));
         }
         self.closed.store(true, Ordering::Release);
-        match timeout {
-            Some(timeout) => self.node.shutdown_within(timeout),
-            None => self.node.shutdown_blocking(),
-        }
+        self.node.shutdown_within(timeout.unwrap_or(Duration::MAX))
     }
 }
 
@@ -318,15 +315,17 @@ pub unsafe extern "C" fn distflow_node_stats(
     })
 }
 
-/// Ends a node: flushes what is queued, unregisters, closes every connection, lets callbacks
-/// take what waits for them, and waits until none runs any more. When three quarters of the time
-/// are over, what still waits for callbacks is left in the mailbox. Further calls on the handle
-/// give `DISTFLOW_CLOSED`, but what waits can be received by polling, and the counters be read.
-/// Closing again is harmless, and waits for a close that is under way.
+/// Ends a node: flushes what is queued, for at most half of the time; unregisters, closes every
+/// connection, lets callbacks take what waits for them, and waits until none runs any more. When
+/// three quarters of the time are over, what still waits for callbacks is left in the mailbox.
+/// What could not be flushed is counted as `lost_outbound`. Further calls on the handle give
+/// `DISTFLOW_CLOSED`, also in callbacks that run meanwhile, which therefore cannot answer any
+/// more; but what waits can be received by polling, and the counters be read. Closing again is
+/// harmless, and waits for a close that is under way.
 ///
 /// Ownership: the handle stays valid until `distflow_node_free`.
-/// Blocks: up to `timeout_ms`; without a limit as long as callbacks take, the network at most
-/// 3 s. In a callback: not of this node: REENTRANT_CALL, and nothing happens.
+/// Blocks: up to `timeout_ms`; without a limit until everything is flushed and callbacks have
+/// returned. In a callback: not of this node: REENTRANT_CALL, and nothing happens.
 /// Statuses: OK (no callback runs any more), TIMEOUT (one still runs; call again),
 /// REENTRANT_CALL, INVALID_HANDLE, FORKED, PANIC.
 #[unsafe(no_mangle)]

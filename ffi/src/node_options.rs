@@ -23,14 +23,14 @@ pub const DISTFLOW_OVERFLOW_BLOCK: i32 = 2;
 pub struct distflow_node_options {
     /// Size of this struct in bytes; set by `distflow_node_options_init`.
     pub struct_size: usize,
-    /// The name other nodes find this one by. Default none.
+    /// The name other nodes find this one by. Default, and when empty: none.
     pub alias: *const c_char,
     /// A fixed node id. Default: 16 random hex digits. A restart with the same id is the same
     /// node to its peers.
     pub node_id: *const c_char,
     /// Host of the PMD. Default `localhost`.
     pub pmd_host: *const c_char,
-    /// The `distflow` program to launch a PMD with. Default: searched, see docs/abi.md.
+    /// The `distflow` program to launch a PMD with. Default: searched, see docs/c.md.
     pub pmd_executable: *const c_char,
     /// Host to listen on for messages; `localhost` means both loopback families. Default
     /// `localhost`.
@@ -44,15 +44,19 @@ pub struct distflow_node_options {
     pub meta_len: usize,
     /// Messages the mailbox holds, at least 1. Default 1,000.
     pub mailbox_messages_max: u64,
-    /// Payload bytes the mailbox holds. Default 16 MiB.
+    /// Payload bytes the mailbox holds; a larger message is taken when nothing else waits.
+    /// Default 16 MiB.
     pub mailbox_bytes_max: u64,
     /// Bytes waiting to be written to one peer. Default 4 MiB.
     pub queue_bytes_max: u64,
-    /// Largest frame sent or accepted, 1,024 to 4,294,967,295 bytes. Default 16 MiB.
+    /// Largest frame sent or accepted, 1,024 to 4,294,967,295 bytes. A peer that accepts only
+    /// smaller ones loses what is larger, and counts it, but the sender is not told. Default
+    /// 16 MiB.
     pub frame_bytes_max: u64,
     /// Milliseconds to complete a frame that has begun. Default 10,000.
     pub frame_deadline_ms: u64,
-    /// Milliseconds for the whole start. Default 5,000.
+    /// Milliseconds for the whole start; until then, a PMD that does not answer yet is tried
+    /// again. Default 5,000.
     pub start_timeout_ms: u64,
     /// Milliseconds for one request to the PMD. Default 5,000.
     pub request_timeout_ms: u64,
@@ -60,13 +64,15 @@ pub struct distflow_node_options {
     pub pmd_auto_shutdown_ms: u64,
     /// Milliseconds between heartbeats, 50 to 5,000. Default 1,000.
     pub heartbeat_interval_ms: u64,
-    /// Milliseconds of silence before a connection is probed (TCP keep-alive). Default 2,000.
+    /// Milliseconds of silence before a connection is probed (TCP keep-alive), at least 1,000.
+    /// Default 2,000.
     pub keepalive_idle_ms: u64,
-    /// Milliseconds between such probes. Default 1,000.
+    /// Milliseconds between such probes, at least 1,000. Default 1,000.
     pub keepalive_interval_ms: u64,
-    /// Milliseconds that unacknowledged data may wait (`TCP_USER_TIMEOUT`). Default 5,000.
+    /// Milliseconds that data for the PMD may wait unacknowledged (`TCP_USER_TIMEOUT`); 0 = as the
+    /// system decides. Default 5,000.
     pub tcp_user_timeout_ms: u64,
-    /// Unanswered probes that make a connection dead. Default 3.
+    /// Unanswered probes that make a connection dead, at least 1. Default 3.
     pub keepalive_probes: u32,
     /// What happens when the mailbox is full: one of `DISTFLOW_OVERFLOW_…`. Default
     /// `DISTFLOW_OVERFLOW_DROP_NEWEST`.
@@ -170,6 +176,16 @@ pub(crate) unsafe fn read(options: *const distflow_node_options) -> Result<NodeO
     }
     // SAFETY: not NULL; the rest is the caller's promise.
     let from = unsafe { convert::sized("options", options, SIZE_FIRST) }?;
+    convert::check_flags(&[
+        ("auto_start", from.auto_start),
+        ("embed_pmd", from.embed_pmd),
+        ("insecure", from.insecure),
+        ("use_heartbeat", from.use_heartbeat),
+        ("exclusive", from.exclusive),
+    ])?;
+    if !from.meta.is_null() && from.meta_len == 0 {
+        return Err(invalid("meta is set, but meta_len is 0"));
+    }
     if from.reserved != [0; 7] {
         return Err(convert::from_later("options"));
     }

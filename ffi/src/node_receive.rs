@@ -140,7 +140,7 @@ pub unsafe extern "C" fn distflow_node_recv_event(
 /// Ownership: the descriptor is borrowed and valid until `distflow_node_free`; do not read,
 /// write or close it.
 /// Blocks: no. In a callback: allowed.
-/// Statuses: OK, CLOSED, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+/// Statuses: OK, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
 ///
 /// # Safety
 /// `fd_out` must be NULL or point to an `int`.
@@ -162,7 +162,6 @@ fn readiness(object: &NodeObject) -> Result<c_int> {
     if let Some(readiness) = &polling.readiness {
         return Ok(readiness.fd());
     }
-    object.check_open()?;
     let readiness = Readiness::new()?;
     object.node.set_readiness(readiness.clone())?;
     if let Some(events) = &polling.events {

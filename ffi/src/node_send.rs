@@ -11,9 +11,10 @@ use crate::node::{NodeObject, unless_closed};
 use crate::opaque::distflow_node;
 use crate::status::distflow_status;
 
-/// Sends a payload to an alias or node id. Ends when the message is in the queue of an
-/// established connection, waiting for room if the queue is full. Delivery is at most once and in
-/// order; see docs/guarantees.md.
+/// Sends a payload to an alias or node id. Ends when the message is in this node's queue to the
+/// target, over an established connection, waiting for room if the queue is full. That is no
+/// acknowledgement: what happens when the target's mailbox is full is the target's `overflow`
+/// option, which drops by default. Delivery is at most once and in order; see docs/guarantees.md.
 ///
 /// Ownership: `target` and `payload` are borrowed during the call. `payload` is `payload_len`
 /// bytes of JSON text, exactly one value; length 0 sends no payload at all.
@@ -40,7 +41,8 @@ pub unsafe extern "C" fn distflow_node_send(
     })
 }
 
-/// Queues a message without waiting. A failure after that is an event, not a status.
+/// Queues a message without waiting. A failure after that is an event, not a status. After BUSY,
+/// try again a little later, or let another thread wait in `distflow_node_send`.
 ///
 /// Ownership: as for `distflow_node_send`.
 /// Blocks: no. In a callback: allowed.
@@ -74,6 +76,9 @@ unsafe fn arguments<'a>(
     object.check_open()?;
     // SAFETY: the caller's promises are this function's, here and below.
     let target = unsafe { convert::text("target", target) }?;
+    if target.is_empty() {
+        return Err(convert::invalid("target is empty"));
+    }
     let bytes_max = object.node.frame_bytes_max();
     // SAFETY: as above.
     let payload = unsafe { convert::payload(payload, payload_len, bytes_max) }?;

@@ -158,6 +158,7 @@ unsafe fn read(options: *const distflow_pmd_options) -> Result<PmdOptions> {
     }
     // SAFETY: not NULL; the rest is the caller's promise.
     let from = unsafe { convert::sized("options", options, SIZE_FIRST) }?;
+    convert::check_flags(&[("insecure", from.insecure)])?;
     if from.reserved != [0; 9] {
         return Err(convert::from_later("options"));
     }
@@ -320,7 +321,7 @@ pub unsafe extern "C" fn distflow_pmd_recv_event(
 /// Ownership: the descriptor is borrowed and valid until `distflow_pmd_free`; do not read, write
 /// or close it.
 /// Blocks: no. In a callback: allowed.
-/// Statuses: OK, CLOSED, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+/// Statuses: OK, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
 ///
 /// # Safety
 /// `fd_out` must be NULL or point to an `int`.
@@ -335,7 +336,6 @@ pub unsafe extern "C" fn distflow_pmd_fd(
         let fd = match &*made {
             Some(readiness) => readiness.fd(),
             None => {
-                object.check_open()?;
                 let readiness = made.insert(Readiness::new()?);
                 object.pmd.events().set_readiness(readiness.clone());
                 readiness.fd()

@@ -28,7 +28,7 @@ use crate::runtime;
 use crate::time::Clock;
 use crate::wire::peer::{LINK, Payload};
 use crate::wire::pmd::{NodeInfo, Register, checked_meta};
-use crate::{ids, net};
+use crate::{ids, limits, net};
 
 /// A running node. Clones are the same node; when the last one is dropped, the node ends
 /// without the good-byes of [`Node::shutdown`].
@@ -88,8 +88,9 @@ impl Node {
     /// Errors: `invalid_argument`, `insecure`, `alias_in_use`, `node_id_in_use`,
     /// `pmd_unavailable`, `not_pmd`, `pmd_launch_failed`, `address_in_use`, and, for an
     /// exclusive node, `already_running`.
-    pub async fn start(options: NodeOptions) -> Result<Self> {
+    pub async fn start(mut options: NodeOptions) -> Result<Self> {
         options.check()?;
+        options.bound_times();
         // Given back by its drop, also when the start fails.
         let lock_file = options.exclusive.then(LockFile::acquire).transpose()?;
         let runtime = runtime::Handle::current()?;
@@ -485,17 +486,23 @@ impl Node {
         }
     }
 
-    /// Flushes what is queued, unregisters, closes every connection, and ends every task and
-    /// the callback thread. Safe to call twice, at once, and to cancel and call again. What waits
-    /// in the mailbox can still be received; handlers get it first. At most about 3 s when a
-    /// peer or the PMD does not respond, but as long as handlers take.
+    /// Flushes what is queued, for 1.5 s at most, unregisters, closes every connection, and ends
+    /// every task and the callback thread. Safe to call twice, at once, and to cancel and call
+    /// again. What waits in the mailbox can still be received; handlers get it first. At most
+    /// about 3 s when a peer or the PMD does not respond, but as long as handlers take.
     ///
-    /// On the callback thread this does not wait for the thread itself.
+    /// What could not be flushed is counted as `lost_outbound`. On the callback thread this does
+    /// not wait for the thread itself.
     pub async fn shutdown(&self) -> Result<()> {
+        self.end(Duration::from_millis(limits::SHUTDOWN_MS)).await
+    }
+
+    async fn end(&self, flush: Duration) -> Result<()> {
         self.inner.shared.check_fork()?;
         let shared = &self.inner.shared;
+        let flush_ms = u64::try_from(flush.as_millis()).unwrap_or(u64::MAX);
         let ending = shared.step(|locked, now| {
-            let call = locked.state.shutdown(now)?;
+            let call = locked.state.shutdown(now, flush_ms)?;
             Some(Shared::expect(locked, call))
         });
         if let Some(ending) = ending {
@@ -522,21 +529,25 @@ impl Node {
     /// Like [`Node::shutdown_blocking`], but with a limit, also for handlers: when three quarters
     /// of it are over, what still waits for them is left in the mailbox.
     ///
+    /// Half of it may go into flushing.
+    ///
     /// Errors: `timeout` when the limit is over, because a handler still runs or the network has
     /// not ended; call again to wait on. `forked`.
     pub fn shutdown_within(&self, limit: Duration) -> Result<()> {
         let begun = Instant::now();
-        if let Some(result) = self.wait(self.shutdown(), Some(limit / 4 * 3)) {
+        let flush = limit / 2;
+        if let Some(result) = self.wait(self.end(flush), Some(limit / 4 * 3)) {
             return result;
         }
         self.inner.callbacks.stop();
         let left = limit.saturating_sub(begun.elapsed());
-        self.wait(self.shutdown(), Some(left)).unwrap_or_else(|| {
-            Err(Error::new(
-                ErrorKind::Timeout,
-                "the node did not end in time; a callback may still run",
-            ))
-        })
+        self.wait(self.end(Duration::ZERO), Some(left))
+            .unwrap_or_else(|| {
+                Err(Error::new(
+                    ErrorKind::Timeout,
+                    "the node did not end in time; a callback may still run",
+                ))
+            })
     }
 
     /// Whether the node has ended.

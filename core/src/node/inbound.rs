@@ -41,7 +41,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, open: Arc
                     tracing::warn!(node = %shared.id, %peer, "connection refused: too many");
                     continue;
                 }
-                net::tune(&stream, &shared.options.detection);
+                net::tune_link(&stream, &shared.options.detection);
                 open.fetch_add(1, Ordering::Relaxed);
                 let (shared_in, open) = (shared.clone(), open.clone());
                 shared.spawn(async move {

@@ -69,7 +69,7 @@ pub(super) async fn connect(
             return;
         }
     };
-    net::tune(&stream, &shared.options.detection);
+    net::tune_link(&stream, &shared.options.detection);
     #[cfg(unix)]
     let _fork = super::registry::close_in_child(&stream);
     let (mut read_half, write_half) = stream.into_split();

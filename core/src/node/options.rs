@@ -52,11 +52,13 @@ pub struct NodeOptions {
     /// Be the only such node of this process, by the originals' lock file. The core itself can
     /// run many; the language packages' `start` sets this. Default false.
     pub exclusive: bool,
-    /// Time for the whole start in milliseconds. Default 5,000.
+    /// Time for the whole start in milliseconds; until then, a PMD that does not answer yet is
+    /// tried again. Default 5,000.
     pub start_timeout_ms: u64,
     /// Time for one request to the PMD in milliseconds. Default 5,000.
     pub request_timeout_ms: u64,
-    /// Largest frame sent or accepted. Default 16 MiB.
+    /// Largest frame sent or accepted. A peer that accepts only smaller ones loses what is larger,
+    /// and counts it. Default 16 MiB.
     pub frame_bytes_max: usize,
     /// Time in milliseconds to complete a frame that has begun. Default 10,000.
     pub frame_deadline_ms: u64,
@@ -97,6 +99,18 @@ impl Default for NodeOptions {
 }
 
 impl NodeOptions {
+    /// Times so long that they mean "no limit" become ones that clocks can add.
+    pub(super) fn bound_times(&mut self) {
+        for ms in [
+            &mut self.start_timeout_ms,
+            &mut self.request_timeout_ms,
+            &mut self.frame_deadline_ms,
+            &mut self.pmd_auto_shutdown_ms,
+        ] {
+            *ms = (*ms).min(limits::TIME_MS_MAX);
+        }
+    }
+
     /// Checks what no type checks.
     pub(super) fn check(&self) -> Result<()> {
         let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidArgument, what.to_owned()));
@@ -106,9 +120,13 @@ impl NodeOptions {
         if self.mailbox.messages_max == 0 {
             return wrong("the mailbox must hold at least 1 message");
         }
-        if self.use_heartbeat && !(50..=5_000).contains(&self.heartbeat_interval_ms) {
+        if !(50..=5_000).contains(&self.heartbeat_interval_ms) {
             return wrong("heartbeat_interval_ms must be 50 to 5000");
         }
+        if self.queue_bytes_max == 0 {
+            return wrong("queue_bytes_max must be at least 1");
+        }
+        self.detection.check()?;
         if self.frame_bytes_max < 1_024 || self.frame_bytes_max > u32::MAX as usize {
             return wrong("frame_bytes_max must be 1024 to 4294967295");
         }

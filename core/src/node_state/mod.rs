@@ -296,18 +296,21 @@ impl NodeState {
         Ok(call)
     }
 
-    /// Flushes, unregisters and ends. The call ends when that is done; `None` when the node
-    /// has ended already.
-    pub fn shutdown(&mut self, now: Now) -> Option<CallId> {
+    /// Flushes for at most so long, unregisters and ends. The call ends when that is done; `None`
+    /// when the node has ended already. A later call can give more time, but not less.
+    pub fn shutdown(&mut self, now: Now, flush_ms: u64) -> Option<CallId> {
         if self.life == Life::Stopped {
             return None;
         }
         let call = self.call();
         self.shutdown_calls.push(call);
-        if matches!(self.life, Life::Starting | Life::Running) {
-            self.life = Life::Flushing(now.mono_ms + self.shutdown_ms);
-            self.advance_shutdown(now);
+        let deadline_ms = now.mono_ms.saturating_add(flush_ms);
+        match self.life {
+            Life::Starting | Life::Running => self.life = Life::Flushing(deadline_ms),
+            Life::Flushing(until_ms) => self.life = Life::Flushing(until_ms.max(deadline_ms)),
+            Life::Leaving(_) | Life::Stopped => {}
         }
+        self.advance_shutdown(now);
         Some(call)
     }
 
@@ -333,7 +336,10 @@ impl NodeState {
         self.life = Life::Stopped;
         self.registry.stop();
         self.drain_registry_outputs(Now::default());
-        self.outbound.abandon_all(error);
+        self.outbound.abandon_all(&Error::new(
+            ErrorKind::Closed,
+            "the node ended before the message was written",
+        ));
         self.drain_outbound();
         for (_, waiting) in std::mem::take(&mut self.resolving) {
             for (call, _) in waiting {

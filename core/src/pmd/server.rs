@@ -76,6 +76,7 @@ pub struct Server {
 impl Server {
     /// Binds the port. Fails with what is wrong: the port is taken, or the host is not allowed.
     pub fn bind(options: PmdOptions) -> Result<Self> {
+        options.detection.check()?;
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         let io = |error: &io::Error| Error::io("cannot set up the PMD", error);

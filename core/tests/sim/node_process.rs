@@ -151,7 +151,9 @@ impl NodeProcess {
     pub fn shutdown(&mut self, env: &mut Env) {
         self.stopping = true;
         env.meta[self.pid].stopping = true;
-        self.shutdown_call = self.state.shutdown(env.now());
+        self.shutdown_call = self
+            .state
+            .shutdown(env.now(), distflow_core::limits::SHUTDOWN_MS);
         self.settle(env);
     }
 

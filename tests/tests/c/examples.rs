@@ -183,7 +183,8 @@ fn epoll_sends_and_receives_in_one_thread_of_its_own() {
     one.line_after("ready");
     let mut two = example.run(&["two", &port]);
     two.line_after("ready");
-    // The second one knows the first since its start; its message tells that it can be answered.
+    // The second one knows the first since its start.
+    one.line_after("two joined");
     two.write_line(r#"one {"n": 1}"#);
     assert!(one.line().ends_with(r#" says {"n": 1}"#));
     for n in 0..100 {

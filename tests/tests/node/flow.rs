@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use distflow_core::{ErrorKind, Node, NodeEvent, Overflow, Stats};
+use distflow_core::{ErrorKind, Node, NodeEvent, Overflow, Stats, limits};
 use distflow_tests::{LIMIT, wait_until};
 
 use crate::{builder, node, payload, pmd};
@@ -230,4 +230,49 @@ fn a_shutdown_that_cannot_flush_still_counts_exactly() {
             b.stats()
         );
     }
+}
+
+/// Longer than `TCP_USER_TIMEOUT`, and than what `shutdown` without a limit gives to flushing.
+const STALL: Duration = Duration::from_millis(limits::TCP_USER_TIMEOUT_MS + 1_500);
+
+#[test]
+fn a_receiver_that_stalls_for_long_loses_nothing_and_a_close_waits_for_it() {
+    let pmd = pmd();
+    let a = node(&pmd, "a");
+    let b = builder(&pmd, "b")
+        .mailbox(10, Overflow::Block)
+        .start_blocking()
+        .unwrap();
+    let text = "x".repeat(1_000);
+    // What the sockets and the queue hold; then there is no room for long.
+    let mut sent = 0u64;
+    while a
+        .send_blocking(
+            "b",
+            &payload((sent, &text)),
+            Some(Duration::from_millis(300)),
+        )
+        .is_ok()
+    {
+        sent += 1;
+    }
+    // The last one waits for room still, and gets it.
+    sent += 1;
+    let closing = a.clone();
+    let closing = std::thread::spawn(move || closing.shutdown_within(LIMIT * 4));
+    // The time has to pass: nothing must happen in it.
+    std::thread::sleep(STALL);
+    for n in 0..sent {
+        let message = b.recv_timeout(Some(LIMIT)).unwrap();
+        let (number, _): (u64, String) = message.payload.parse().unwrap();
+        assert_eq!(number, n, "of {sent}");
+    }
+    closing.join().unwrap().unwrap();
+    assert_eq!(a.stats().lost_outbound, 0, "{:?}", a.stats());
+    assert!(
+        balanced(&a.stats(), &b.stats()),
+        "{:?} {:?}",
+        a.stats(),
+        b.stats()
+    );
 }

@@ -287,8 +287,8 @@ fn a_node_whose_output_nobody_reads_ends() {
     assert!(first.contains("started"), "{first}");
     drop(out);
     let port = port.to_string();
-    let sent = run(&["node", "send", "unread", "1", "--port", &port]);
-    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    // The sender's join may already be the line that finds nobody; then the message finds no node.
+    run(&["node", "send", "unread", "1", "--port", &port]);
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
