@@ -73,7 +73,8 @@ TO = $(DESTDIR)$(PREFIX)
 FILL = sed -e 's/@VERSION@/$(VERSION)/' -e 's/@ABI@/$(ABI)/'
 INSTALLED = bin/distflow lib/libdistflow.so.$(VERSION) lib/libdistflow.so.$(ABI) lib/libdistflow.so \
 	lib/libdistflow.a lib/pkgconfig/distflow.pc lib/cmake/distflow/distflow-config.cmake \
-	lib/cmake/distflow/distflow-config-version.cmake include/distflow.h include/distflow.hpp
+	lib/cmake/distflow/distflow-config-version.cmake include/distflow.h include/distflow.hpp \
+	share/doc/distflow/abi.md share/doc/distflow/c.md share/doc/distflow/guarantees.md
 
 # What is installed holds no paths of the machine that built it. Other flags are another build, so
 # it has a folder of its own. BUILT=<folder> installs the program and the libraries of that folder
@@ -84,13 +85,15 @@ REMAP = --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-pa
 
 install: FROM = $(or $(BUILT),$(RELEASE))
 install: $(if $(BUILT),,build-install)
-	install -d $(TO)/bin $(TO)/lib/pkgconfig $(TO)/lib/cmake/distflow $(TO)/include
+	install -d $(TO)/bin $(TO)/lib/pkgconfig $(TO)/lib/cmake/distflow $(TO)/include \
+		$(TO)/share/doc/distflow
 	install -m 755 $(FROM)/distflow $(TO)/bin/distflow
 	install -m 755 $(FROM)/libdistflow.so $(TO)/lib/libdistflow.so.$(VERSION)
 	ln -sf libdistflow.so.$(VERSION) $(TO)/lib/libdistflow.so.$(ABI)
 	ln -sf libdistflow.so.$(ABI) $(TO)/lib/libdistflow.so
 	install -m 644 $(FROM)/libdistflow.a $(TO)/lib/libdistflow.a
 	install -m 644 include/distflow.h include/distflow.hpp $(TO)/include
+	install -m 644 docs/abi.md docs/c.md docs/guarantees.md $(TO)/share/doc/distflow
 	$(FILL) ffi/install/distflow.pc.in > $(TO)/lib/pkgconfig/distflow.pc
 	$(FILL) ffi/install/distflow-config.cmake.in > $(TO)/lib/cmake/distflow/distflow-config.cmake
 	$(FILL) ffi/install/distflow-config-version.cmake.in > $(TO)/lib/cmake/distflow/distflow-config-version.cmake
@@ -106,7 +109,7 @@ build-install: setup
 
 uninstall:
 	rm -f $(addprefix $(TO)/,$(INSTALLED))
-	@rmdir $(TO)/lib/cmake/distflow $(TO)/lib/cmake $(TO)/lib/pkgconfig 2>/dev/null || true
+	@rmdir $(TO)/share/doc/distflow $(TO)/lib/cmake/distflow $(TO)/lib/cmake $(TO)/lib/pkgconfig 2>/dev/null || true
 
 sim: setup
 	SEEDS=$(SEEDS) $(CARGO) test --locked --release -p distflow-core --test sim -- --nocapture

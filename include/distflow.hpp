@@ -24,6 +24,10 @@
 #ifndef DISTFLOW_HPP
 #define DISTFLOW_HPP
 
+#if __cplusplus < 201703L && (!defined(_MSVC_LANG) || _MSVC_LANG < 201703L)
+#error "distflow.hpp needs C++17 or later; distflow.h works with every version"
+#endif
+
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -493,7 +497,7 @@ struct NodeOptions {
         raw.listen_host = detail::option(listen_host);
         raw.listen_port = listen_port;
         raw.advertised_host = detail::option(advertised_host);
-        raw.meta = meta.data();
+        raw.meta = meta.empty() ? nullptr : meta.data();
         raw.meta_len = meta.size();
         raw.auto_start = auto_start ? 1 : 0;
         raw.embed_pmd = embed_pmd ? 1 : 0;

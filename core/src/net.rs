@@ -167,7 +167,8 @@ pub fn listen(host: &str, port: u16, insecure: bool) -> Result<Vec<TcpListener>>
             format!(
                 "refusing to listen on '{host}': anyone who can reach this address could \
                  register nodes, send messages and shut the PMD down, and there is no \
-                 authentication; listen on localhost, or allow it explicitly (--insecure)"
+                 authentication; listen on localhost, or allow it explicitly (option `insecure`, \
+                 --insecure)"
             ),
         ));
     }
