@@ -10,11 +10,13 @@ const args = process.argv.slice(2);
 const program = executable();
 
 if (program) {
-  const child = spawn(program, args, { stdio: 'inherit' });
-  // What is meant for the command reaches it; this process ends when it has.
+  // What is meant for the command reaches it; this process ends when it has. The handlers come
+  // first: the command may be up, and a signal on its way, before the next line here runs.
+  let child;
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'];
   const handlers = signals.map((signal) => [signal, () => child.kill(signal)]);
   for (const [signal, handler] of handlers) process.on(signal, handler);
+  child = spawn(program, args, { stdio: 'inherit' });
   child.on('error', (error) => {
     console.error(`cannot run ${program}: ${error.message}`);
     process.exit(1);

@@ -24,7 +24,7 @@ export async function startPmd(t, options = {}) {
 export async function startNode(t, pmd, options = {}) {
   const node = await distflow.NodeRuntime.create({ pmdPort: pmd.port, autoStart: false, ...options });
   t.after(() => node.shutdown());
-  return node;
+  return node.ref();
 }
 
 /** Collects the first messages of a node: `[payload, meta]` each. */

@@ -40,7 +40,7 @@ try {
         .map((name) => join(tests, name));
   const run = spawnSync(
     process.execPath,
-    ['--test', '--test-concurrency=2', '--test-timeout=600000', ...files],
+    ['--test', '--test-concurrency=2', '--test-timeout=240000', ...files],
     { stdio: 'inherit', env: { ...process.env, DISTFLOW_INSTALLED: folder } },
   );
   status = run.status ?? 1;
