@@ -5,11 +5,11 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 PROGRAM = $(TARGET)/release/distflow
 SEEDS ?= 2000
 
-.PHONY: help setup build demo test lint check header install uninstall sim plants fuzz bench clean
+.PHONY: help setup build demo test test-rust test-node node lint check header install uninstall sim plants fuzz bench clean
 
 help:
 	@echo "make demo    build in release and run the main job on real processes"
-	@echo "make test    lints, unit, property, simulator, process and C tests"
+	@echo "make test    lints; unit, property, simulator, process, C and Node.js tests"
 	@echo "make install the program, the C library and its headers (PREFIX=/usr/local, DESTDIR=)"
 	@echo "make header  write include/distflow.h and ffi/abi anew after a change of ffi/src"
 	@echo "make bench   benchmarks beside the yardsticks (QUICK=1: one short round)"
@@ -37,27 +37,42 @@ setup:
 build: setup
 	$(CARGO) build --locked --release -p distflow-core --features cli --bin distflow
 
-# One of the processes is a C program.
-demo: build
+# One of the processes is a C program, and one runs in Node.js.
+demo: build node
 	$(CARGO) build --locked --release -p distflow-ffi
 	@mkdir -p $(TARGET)/demo
 	@ln -sf ../release/libdistflow.so $(TARGET)/demo/libdistflow.so.$(ABI)
 	$(CC) -O2 -Iinclude examples/c/node.c -o $(TARGET)/demo/node -L$(TARGET)/release -ldistflow \
 		-Wl,-rpath,'$$ORIGIN'
-	$(PROGRAM) demo --node-program $(TARGET)/demo/node
+	@mkdir -p examples/node/node_modules/@distflow
+	@ln -sfn ../../../../bindings-node examples/node/node_modules/@distflow/native
+	$(PROGRAM) demo --node-program $(TARGET)/demo/node --node-program examples/node/node.js
 
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --features distflow-core/cli,distflow-core/plants,distflow-ffi/plants -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core -p distflow-ffi --features distflow-core/cli --lib --no-deps
 
+test: lint test-rust test-node
+
 # The program is built first: process tests run it. The simulator is built with the planted
 # bugs compiled in but switched off; `plants` switches them on one by one.
-test: lint
+test-rust: setup
 	$(CARGO) build --locked --workspace --features distflow-core/cli
 	$(CARGO) test --locked --workspace --features distflow-core/cli --no-fail-fast
 	$(CARGO) test --locked -p distflow-core --features plants --test plants
 	$(CARGO) test --locked -p distflow-ffi --features plants --test panic
+
+# The package is packed, installed in an empty folder, and tested there; then the examples, and a
+# cluster of three languages.
+test-node: node
+	cd bindings-node && npm test
+	node --test --test-timeout=240000 tests/node/
+
+node: setup
+	@command -v npm >/dev/null && node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' || \
+		{ echo "Node.js 20 or newer, with npm, is missing: see https://nodejs.org, or apt-get install nodejs npm"; exit 1; }
+	cd bindings-node && npm ci --no-audit --no-fund && npm run build
 
 check: test
 
