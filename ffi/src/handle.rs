@@ -32,6 +32,43 @@ pub(crate) trait Object: Send + Sync + Sized + 'static {
     fn broken(&self) -> &AtomicBool;
 }
 
+/// An object with callbacks, which ends before it is released.
+pub(crate) trait Closable: Object {
+    /// Set once closing has begun.
+    fn closed(&self) -> &AtomicBool;
+    /// Whether this is its callback thread.
+    fn is_callback_thread(&self) -> bool;
+    /// Lets no further callback begin.
+    fn stop_callbacks(&self);
+    /// Ends it and waits for that.
+    fn end(&self, limit: Duration) -> Result<()>;
+
+    /// Fails once closing has begun.
+    fn check_open(&self) -> Result<()> {
+        if self.closed().load(Ordering::Acquire) {
+            let text = format!("the {} is closed", Self::TYPE.1);
+            return Err(Error::new(ErrorKind::Closed, text));
+        }
+        Ok(())
+    }
+
+    /// Ends it; without a timeout, for as long as that takes.
+    fn close(&self, timeout: Option<Duration>) -> Result<()> {
+        if self.is_callback_thread() {
+            return Err(Error::new(
+                ErrorKind::ReentrantCall,
+                format!(
+                    "a callback cannot wait for its own end; close the {} on another thread, or \
+                     free it here",
+                    Self::TYPE.1
+                ),
+            ));
+        }
+        self.closed().store(true, Ordering::Release);
+        self.end(timeout.unwrap_or(Duration::MAX))
+    }
+}
+
 /// What is in a slot: the object, and its type's name in C.
 struct Entry {
     object: Arc<dyn Any + Send + Sync>,
@@ -39,7 +76,7 @@ struct Entry {
 }
 
 /// How long a `_free` function waits for a callback that still runs, and for the network.
-pub(crate) const FREE_TIMEOUT: Duration = Duration::from_secs(5);
+const FREE_TIMEOUT: Duration = Duration::from_secs(5);
 
 const SLOTS_PER_CHUNK: usize = 256;
 const CHUNKS: usize = 256;
@@ -74,15 +111,14 @@ fn chunk_or_new(number: usize) -> Option<&'static Chunk> {
     if let Some(chunk) = chunk(number) {
         return Some(chunk);
     }
-    let new = Box::into_raw(Box::new([const { 0 }; SLOTS_PER_CHUNK].map(|_: usize| {
-        Slot {
-            id: AtomicUsize::new(FREE),
-            generation: AtomicU64::new(ids::random_u64()),
-            fork_generation: AtomicU64::new(0),
-            entry: RwLock::new(None),
-        }
+    let place = TABLE.get(number)?;
+    let new = Box::into_raw(Box::new(std::array::from_fn(|_| Slot {
+        id: AtomicUsize::new(FREE),
+        generation: AtomicU64::new(ids::random_u64()),
+        fork_generation: AtomicU64::new(0),
+        entry: RwLock::new(None),
     })));
-    let won = TABLE.get(number)?.compare_exchange(
+    let won = place.compare_exchange(
         std::ptr::null_mut(),
         new,
         Ordering::AcqRel,
@@ -181,6 +217,24 @@ pub(crate) fn remove<T: Object>(handle: *const T::Public) -> Option<Arc<T>> {
     let entry = slot.entry.write().take();
     slot.id.store(FREE, Ordering::Release);
     entry?.object.downcast::<T>().ok()
+}
+
+/// Makes a handle stale, and closes and releases its object: on its own callback thread, after
+/// the callback has returned.
+pub(crate) fn free<T: Closable>(handle: *const T::Public) {
+    let Some(object) = remove::<T>(handle) else {
+        return;
+    };
+    if !object.is_callback_thread() {
+        let _ = object.close(Some(FREE_TIMEOUT));
+        return;
+    }
+    object.stop_callbacks();
+    // Good-byes take their time, which the callback's thread must not: it has to end first.
+    // Without another thread, the last owner's drop ends the object without good-byes.
+    let _ = std::thread::Builder::new()
+        .name("distflow-close".into())
+        .spawn(move || object.close(Some(FREE_TIMEOUT)));
 }
 
 /// Runs a call that fills in a struct, which is emptied before anything else happens.

@@ -2,17 +2,17 @@
 
 use std::ffi::c_char;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use distflow_core::dispatch::Readiness;
-use distflow_core::{Error, ErrorKind, EventStream, Node, Result};
+use distflow_core::{ErrorKind, EventStream, Node, Result};
 use parking_lot::Mutex;
 
 use crate::buf::distflow_buf;
 use crate::convert;
 use crate::guard::{guard, quietly};
-use crate::handle::{self, FREE_TIMEOUT, Object};
+use crate::handle::{self, Closable, Object};
 use crate::node_options::{self, distflow_node_options};
 use crate::opaque::distflow_node;
 use crate::peer::{self, Texts, distflow_peers};
@@ -72,25 +72,21 @@ impl Object for NodeObject {
     }
 }
 
-impl NodeObject {
-    /// Fails once closing has begun.
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the node is closed"));
-        }
-        Ok(())
+impl Closable for NodeObject {
+    fn closed(&self) -> &AtomicBool {
+        &self.closed
     }
 
-    fn close(&self, timeout: Option<Duration>) -> Result<()> {
-        if self.node.is_callback_thread() {
-            return Err(Error::new(
-                ErrorKind::ReentrantCall,
-                "a callback cannot wait for its own end; close the node on another thread, or \
-                 free it here",
-            ));
-        }
-        self.closed.store(true, Ordering::Release);
-        self.node.shutdown_within(timeout.unwrap_or(Duration::MAX))
+    fn is_callback_thread(&self) -> bool {
+        self.node.is_callback_thread()
+    }
+
+    fn stop_callbacks(&self) {
+        self.node.stop_callbacks();
+    }
+
+    fn end(&self, limit: Duration) -> Result<()> {
+        self.node.shutdown_within(limit)
     }
 }
 
@@ -132,14 +128,8 @@ pub unsafe extern "C" fn distflow_node_open(
             closed: AtomicBool::new(false),
             polling: Mutex::default(),
         });
-        match handle::insert(object.clone()) {
-            // SAFETY: as above.
-            Ok(handle) => unsafe { convert::set("node_out", node_out, handle) },
-            Err(error) => {
-                let _ = object.close(Some(FREE_TIMEOUT));
-                Err(error)
-            }
-        }
+        // SAFETY: as above.
+        unsafe { convert::set("node_out", node_out, handle::insert(object)?) }
     })
 }
 
@@ -347,22 +337,5 @@ pub extern "C" fn distflow_node_close(
 /// Statuses: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn distflow_node_free(node: *mut distflow_node) {
-    quietly(|| {
-        let Some(object) = handle::remove::<NodeObject>(node) else {
-            return;
-        };
-        if !object.node.is_callback_thread() {
-            let _ = object.close(Some(FREE_TIMEOUT));
-            return;
-        }
-        object.node.stop_callbacks();
-        // Good-byes take their time, which the callback's thread must not: it has to end first.
-        let ends = move || {
-            let _ = object.close(Some(FREE_TIMEOUT));
-        };
-        // Without a thread, the last owner's drop ends the node without good-byes.
-        let _ = std::thread::Builder::new()
-            .name("distflow-close".into())
-            .spawn(ends);
-    });
+    quietly(|| handle::free::<NodeObject>(node));
 }

@@ -7,7 +7,7 @@ use distflow_core::{Message, NodeEvent, Result};
 use crate::convert::invalid;
 use crate::event::{Draft, distflow_node_event_fn};
 use crate::foreign::{Context, distflow_drop_fn};
-use crate::handle;
+use crate::handle::{self, Closable};
 use crate::message::{self, distflow_message_fn, distflow_messages_fn};
 use crate::node::NodeObject;
 use crate::opaque::distflow_node;

@@ -9,7 +9,7 @@ use distflow_core::{Error, ErrorKind, Result};
 
 use crate::convert::{self, invalid};
 use crate::event::{Draft, distflow_event};
-use crate::handle;
+use crate::handle::{self, Closable};
 use crate::message::{self, distflow_message, distflow_messages};
 use crate::node::NodeObject;
 use crate::opaque::distflow_node;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use distflow_core::Result;
 
 use crate::convert;
-use crate::handle;
+use crate::handle::{self, Closable};
 use crate::node::{NodeObject, unless_closed};
 use crate::opaque::distflow_node;
 use crate::status::distflow_status;

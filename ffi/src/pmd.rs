@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use distflow_core::dispatch::{Readiness, RecvError};
@@ -13,7 +13,7 @@ use crate::convert;
 use crate::event::{Draft, distflow_event, distflow_pmd_event_fn};
 use crate::foreign::{Context, distflow_drop_fn};
 use crate::guard::{guard, quietly};
-use crate::handle::{self, FREE_TIMEOUT, Object};
+use crate::handle::{self, Closable, Object};
 use crate::node_callbacks::{Id, no_callback};
 use crate::opaque::distflow_pmd;
 use crate::peer::{self, Texts, distflow_peers};
@@ -85,24 +85,21 @@ impl Object for PmdObject {
     }
 }
 
-impl PmdObject {
-    fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the PMD is closed"));
-        }
-        Ok(())
+impl Closable for PmdObject {
+    fn closed(&self) -> &AtomicBool {
+        &self.closed
     }
 
-    fn close(&self, timeout: Option<Duration>) -> Result<()> {
-        if self.pmd.is_callback_thread() {
-            return Err(Error::new(
-                ErrorKind::ReentrantCall,
-                "a callback cannot wait for its own end; close the PMD on another thread, or \
-                 free it here",
-            ));
-        }
-        self.closed.store(true, Ordering::Release);
-        self.pmd.stop_within(timeout.unwrap_or(Duration::MAX))
+    fn is_callback_thread(&self) -> bool {
+        self.pmd.is_callback_thread()
+    }
+
+    fn stop_callbacks(&self) {
+        self.pmd.stop_callbacks();
+    }
+
+    fn end(&self, limit: Duration) -> Result<()> {
+        self.pmd.stop_within(limit)
     }
 }
 
@@ -402,21 +399,5 @@ pub extern "C" fn distflow_pmd_close(pmd: *mut distflow_pmd, timeout_ms: i64) ->
 /// Statuses: none.
 #[unsafe(no_mangle)]
 pub extern "C" fn distflow_pmd_free(pmd: *mut distflow_pmd) {
-    quietly(|| {
-        let Some(object) = handle::remove::<PmdObject>(pmd) else {
-            return;
-        };
-        if !object.pmd.is_callback_thread() {
-            let _ = object.close(Some(FREE_TIMEOUT));
-            return;
-        }
-        object.pmd.stop_callbacks();
-        let ends = move || {
-            let _ = object.close(Some(FREE_TIMEOUT));
-        };
-        // Without a thread, the last owner's drop stops the PMD.
-        let _ = std::thread::Builder::new()
-            .name("distflow-close".into())
-            .spawn(ends);
-    });
+    quietly(|| handle::free::<PmdObject>(pmd));
 }
