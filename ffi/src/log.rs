@@ -1,12 +1,10 @@
 //! The library's log, for hosts that are not written in Rust.
 
 use std::ffi::c_void;
-use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use distflow_core::log::{self, Capture, Level, Record};
-use distflow_core::{Error, Result, fork};
+use distflow_core::log::{self, Level, LogHandler, Record};
+use distflow_core::{Error, Result};
 use parking_lot::Mutex;
 
 use crate::block::Block;
@@ -53,15 +51,8 @@ pub struct distflow_log_record {
 pub type distflow_log_fn =
     Option<unsafe extern "C" fn(record: *const distflow_log_record, context: *mut c_void)>;
 
-/// The hook of this process.
-struct Hook {
-    capture: Arc<Capture>,
-    thread: Option<JoinHandle<()>>,
-    fork_generation: u64,
-}
-
 // Protects which hook is current; held only to exchange it.
-static HOOK: Mutex<Option<Hook>> = Mutex::new(None);
+static HOOK: Mutex<Option<LogHandler>> = Mutex::new(None);
 
 /// Sets where the library's log goes, for the whole process: one callback, on a thread of its
 /// own, one record at a time. A hook that was set before ends first, and its drop function runs.
@@ -104,63 +95,27 @@ pub unsafe extern "C" fn distflow_log_set(
             None => None,
             Some(level) => {
                 let callback = callback.ok_or_else(no_callback)?;
-                Some(start(level, context, move |record, context| {
-                    // SAFETY: the caller promised that it may be called so.
-                    unsafe { callback(record, context.pointer()) };
+                Some(log::on_record(level, move |record: &Record| {
+                    lend(record, |record| {
+                        // SAFETY: the caller promised that it may be called so.
+                        unsafe { callback(record, context.pointer()) };
+                    });
                 })?)
             }
         };
-        end(exchange(hook)?);
+        if let Some(earlier) = exchange(hook)? {
+            earlier.end();
+        }
         Ok(())
     })
 }
 
-fn start(
-    level: Level,
-    context: Context,
-    call: impl Fn(&distflow_log_record, &Context) + Send + 'static,
-) -> Result<Hook> {
-    let capture = Arc::new(log::capture(level)?);
-    let records = capture.clone();
-    let thread = std::thread::Builder::new()
-        .name("distflow-log".into())
-        .spawn(move || {
-            log::ignore_this_thread();
-            while let Ok(record) = records.recv_timeout(None) {
-                lend(&record, |record| call(record, &context));
-            }
-        })
-        .map_err(|error| Error::io("cannot start the thread of the log", &error))?;
-    Ok(Hook {
-        capture,
-        thread: Some(thread),
-        fork_generation: fork::generation(),
-    })
-}
-
-fn exchange(hook: Option<Hook>) -> Result<Option<Hook>> {
+fn exchange(hook: Option<LogHandler>) -> Result<Option<LogHandler>> {
     // A forked child may find it held by a thread that it does not have.
     let mut current = HOOK
         .try_lock_for(Duration::from_secs(5))
         .ok_or_else(Error::forked)?;
     Ok(std::mem::replace(&mut *current, hook))
-}
-
-/// Waits for the thread of an earlier hook.
-fn end(hook: Option<Hook>) {
-    let Some(mut hook) = hook else { return };
-    if hook.fork_generation != fork::generation() {
-        // Its thread is not in this process.
-        std::mem::forget(hook);
-        return;
-    }
-    hook.capture.close();
-    if let Some(thread) = hook.thread.take()
-        && thread.thread().id() != std::thread::current().id()
-    {
-        // A panic in it was reported by the hook.
-        let _ = thread.join();
-    }
 }
 
 fn lend(record: &Record, call: impl FnOnce(&distflow_log_record)) {

@@ -1,14 +1,17 @@
 //! A host's subscription to log records.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::dispatch::{Inbox, RecvError};
+use crate::dispatch::{Callbacks, Handler, Inbox, RecvError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::log::collector::Captures;
+use crate::log::collector::{Captures, ignore_this_thread};
 use crate::log::record::{Level, Record};
 use crate::mailbox::{MailboxConfig, Overflow};
+use crate::park::block_on;
 
 /// Collects log records until it is closed or dropped. 4,096 wait at most; then new ones are
 /// dropped and counted. Several captures get every record each.
@@ -98,6 +101,50 @@ impl Capture {
     }
 }
 
+/// A handler that gets log records, on a callback thread of its own; ended by
+/// [`LogHandler::end`], or dropped.
+pub struct LogHandler {
+    capture: Capture,
+    callbacks: Callbacks<Record, Infallible>,
+}
+
+/// Has a handler called with the library's records of a level, and those that are more severe,
+/// one at a time. What the library logs on the handler's thread is left out.
+///
+/// Errors: those of [`capture`], and `io` when there can be no thread for it. The handler is
+/// dropped then.
+pub fn on_record(
+    level: Level,
+    handler: impl Fn(&Record) + Send + Sync + 'static,
+) -> Result<LogHandler> {
+    let capture = capture(level)?;
+    // There is only one queue; the other one has ended already.
+    let none = Inbox::new(MailboxConfig::default());
+    none.close();
+    let callbacks = Callbacks::new(capture.inbox.clone(), none, Arc::default());
+    callbacks.on_first(Handler::Each(Box::new(move |record| {
+        ignore_this_thread();
+        handler(record);
+    })))?;
+    Ok(LogHandler { capture, callbacks })
+}
+
+impl LogHandler {
+    /// Collects no more, and waits until the handler has got what waits and was dropped; on its
+    /// own thread, without waiting. In a forked child, which does not have that thread, nothing
+    /// is done.
+    pub fn end(self) {
+        if self.capture.check_fork().is_err() {
+            std::mem::forget(self);
+            return;
+        }
+        self.capture.close();
+        if !self.callbacks.is_current_thread() {
+            block_on(self.callbacks.ended());
+        }
+    }
+}
+
 impl Drop for Capture {
     fn drop(&mut self) {
         self.close();
@@ -111,8 +158,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::log::ignore_this_thread;
-    use crate::park::block_on;
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(30));
     const TARGET: &str = "distflow_test";

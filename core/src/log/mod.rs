@@ -8,6 +8,6 @@ mod capture;
 mod collector;
 mod record;
 
-pub use capture::{Capture, capture};
+pub use capture::{Capture, LogHandler, capture, on_record};
 pub use collector::ignore_this_thread;
 pub use record::{Level, Record};
