@@ -21,5 +21,6 @@ mod options;
 mod outbox;
 mod pmd;
 mod process;
+mod send;
 mod text;
 mod wake;

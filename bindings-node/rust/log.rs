@@ -18,8 +18,7 @@ const TAKE_RECORDS: usize = 1_024;
 #[napi]
 pub struct NativeLog {
     capture: Arc<Capture>,
-    wake: Arc<Wake>,
-    taken: Arc<tokio::sync::Notify>,
+    wake: Wake,
 }
 
 #[napi]
@@ -35,20 +34,11 @@ impl NativeLog {
             ))
         })?;
         let capture = Arc::new(log::capture(level).map_err(thrown)?);
-        let this = Self {
-            capture: capture.clone(),
-            wake: Arc::new(Wake::new(&wake)?),
-            taken: Arc::default(),
-        };
-        let (wake, taken) = (this.wake.clone(), this.taken.clone());
-        distflow_core::spawn(async move {
-            while capture.ready().await {
-                wake.wake();
-                taken.notified().await;
-            }
-        })
-        .map_err(thrown)?;
-        Ok(this)
+        let wake = Wake::new(&wake)?;
+        if wake.arm(capture.ready()) {
+            wake.wake();
+        }
+        Ok(Self { capture, wake })
     }
 
     /// Takes what waits: `[level, timestamp, target, message, fields]` each.
@@ -69,7 +59,10 @@ impl NativeLog {
                 ])
             })
             .collect();
-        self.taken.notify_one();
+        // A full batch is followed by another; see the TypeScript side.
+        if records.is_empty() && self.wake.arm(self.capture.ready()) {
+            self.wake.wake();
+        }
         json!(records).to_string()
     }
 
@@ -77,13 +70,11 @@ impl NativeLog {
     #[napi(catch_unwind)]
     pub fn close(&self) {
         self.capture.close();
-        self.taken.notify_one();
     }
 }
 
 impl Drop for NativeLog {
     fn drop(&mut self) {
         self.capture.close();
-        self.taken.notify_one();
     }
 }

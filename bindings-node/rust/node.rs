@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-use distflow_core::{Error, ErrorKind, EventStream, Message, Node, Payload, Result};
+use distflow_core::{Error, ErrorKind, EventStream, Node, Result, Sending};
+use napi::Env;
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::failure;
 use crate::options;
 use crate::outbox::{CallId, NOTHING, Outbox};
+use crate::send;
 use crate::text;
 use crate::wake::Wake;
 
@@ -28,8 +29,6 @@ struct Inner {
     outbox: Arc<Outbox>,
     // Protects the node, which is there once the start has ended well; held to clone it.
     node: Mutex<Option<(Node, Arc<EventStream>)>>,
-    /// JavaScript has taken what waited; another wake-up may come.
-    taken: Notify,
     /// Messages are wanted; before that, they wait in the mailbox.
     receives: AtomicBool,
     /// The node has ended in good order.
@@ -54,34 +53,6 @@ impl Inner {
         let node = self.node.lock();
         let (node, _) = node.as_ref().ok_or_else(not_started)?;
         Ok(node.clone())
-    }
-
-    /// Wakes JavaScript for messages and events, until the node has ended or is released.
-    async fn attend(self: Arc<Self>, node: Node, events: Arc<EventStream>, released: Released) {
-        let attending = async {
-            loop {
-                // Messages only once somebody wants them: the mailbox is the place to wait in.
-                let messages = async {
-                    if self.receives.load(Ordering::Acquire) {
-                        node.ready().await
-                    } else {
-                        std::future::pending().await
-                    }
-                };
-                tokio::select! {
-                    open = messages => if !open { return },
-                    open = events.ready() => if !open { return },
-                    // Somebody began or ceased to want messages.
-                    () = self.taken.notified() => continue,
-                }
-                self.outbox.wake.wake();
-                self.taken.notified().await;
-            }
-        };
-        tokio::select! {
-            () = attending => {}
-            () = released.wait() => {}
-        }
     }
 }
 
@@ -115,7 +86,6 @@ impl NativeNode {
         let inner = Arc::new(Inner {
             outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
             node: Mutex::default(),
-            taken: Notify::new(),
             receives: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         });
@@ -129,14 +99,13 @@ impl NativeNode {
             };
             let events = Arc::new(node.events());
             let info = json!({"nodeId": node.id(), "alias": node.alias(), "port": node.port()});
-            *starting.node.lock() = Some((node.clone(), events.clone()));
+            // With the result of the start, JavaScript takes what waits and asks for more.
+            *starting.node.lock() = Some((node, events));
             if released.is_true() {
                 // The release found no node yet.
                 drop(starting.node.lock().take());
                 return Err(given_up());
             }
-            let attending = starting.clone().attend(node, events, released);
-            distflow_core::spawn(attending)?;
             Ok(info.to_string())
         });
         Ok(Self {
@@ -150,7 +119,12 @@ impl NativeNode {
     #[napi(catch_unwind)]
     pub fn receive(&self, wanted: bool) {
         self.inner.receives.store(wanted, Ordering::Release);
-        self.inner.taken.notify_one();
+        if let Ok(node) = self.inner.node()
+            && wanted
+            && self.inner.outbox.wake.arm(node.ready())
+        {
+            self.inner.outbox.wake.wake();
+        }
     }
 
     /// Takes what waits: `{"m": messages, "e": events, "r": results, "more": …}`; absent members
@@ -163,35 +137,48 @@ impl NativeNode {
         // Results first: the events before the end of a shutdown are taken with it.
         let results = inner.outbox.take();
         let current = inner.node.lock().clone();
-        if let Some((node, events)) = current {
+        if let Some((node, stream)) = current {
+            let wake = &inner.outbox.wake;
+            // Messages only once somebody wants them: the mailbox is the place to wait in.
             if inner.receives.load(Ordering::Acquire) {
-                more = take_messages(&node, &mut text);
+                // When there is more, JavaScript comes back by itself.
+                more = take_messages(&node, &mut text) || wake.arm(node.ready());
             }
-            let events = std::iter::from_fn(|| events.try_next());
+            let events = std::iter::from_fn(|| stream.try_next());
             let events: Vec<_> = events
                 .filter_map(|event| text::node_event(&event))
                 .collect();
             if !events.is_empty() {
                 text.push_str(&format!("\"e\":{},", text::array(events)));
             }
+            more |= wake.arm(stream.ready());
         }
         if let Some(results) = results {
             text.push_str(&format!("\"r\":{results},"));
-        }
-        if !more {
-            // When there is more, JavaScript comes back by itself.
-            inner.taken.notify_one();
         }
         text.push_str(&format!("\"more\":{more}}}"));
         text
     }
 
-    /// Sends JSON text, or nothing at all: 0 when it is in the queue of an established
-    /// connection, 1 when the result comes to `call`. Throws what is known at once.
+    /// Makes the function that sends; see [`send::function`].
     #[napi(catch_unwind)]
-    pub fn send(&self, target: String, payload: Option<String>, call: CallId) -> napi::Result<u32> {
-        self.begin_send(&target, payload, call)
-            .map_err(|error| failure::thrown(&error))
+    pub fn sender<'env>(&self, env: &'env Env) -> napi::Result<Function<'env, (), u32>> {
+        let (inner, outbox) = (self.inner.clone(), self.inner.outbox.clone());
+        let wait = move |call, sending: Sending| {
+            outbox.run(call, async move {
+                sending.finish().await?;
+                Ok(NOTHING.into())
+            });
+        };
+        send::function(env, move || inner.node(), wait)
+    }
+
+    /// Writes what was held back.
+    #[napi(catch_unwind)]
+    pub fn flush(&self) {
+        if let Ok(node) = self.inner.node() {
+            node.flush();
+        }
     }
 
     /// Asks the PMD for everyone else; the result comes to `call`.
@@ -243,6 +230,7 @@ impl NativeNode {
     #[napi(catch_unwind)]
     pub fn release(&self) {
         self.released.send_replace(true);
+        self.flush();
         let node = self.inner.node.lock().take();
         let held = node.is_some() && self.exclusive && !self.inner.ended.load(Ordering::Acquire);
         if held {
@@ -254,27 +242,6 @@ impl NativeNode {
     }
 }
 
-impl NativeNode {
-    fn begin_send(&self, target: &str, payload: Option<String>, call: CallId) -> Result<u32> {
-        let inner = &self.inner;
-        let payload = match payload {
-            Some(text) => Payload::from_json(Bytes::from(text))?,
-            None => Payload::absent(),
-        };
-        let sending = {
-            let node = inner.node.lock();
-            let (node, _) = node.as_ref().ok_or_else(not_started)?;
-            node.begin_send(target, &payload)?
-        };
-        let Some(sending) = sending else { return Ok(0) };
-        inner.outbox.run(call, async move {
-            sending.finish().await?;
-            Ok(NOTHING.into())
-        });
-        Ok(1)
-    }
-}
-
 impl Drop for NativeNode {
     fn drop(&mut self) {
         // The environment ends, or nobody knows the node any more.
@@ -282,9 +249,10 @@ impl Drop for NativeNode {
     }
 }
 
-/// Appends `"m":[…],`; tells whether more messages wait.
+/// Appends `"m":[…],`; tells whether more messages may wait.
 fn take_messages(node: &Node, text: &mut String) -> bool {
-    let mut messages: Vec<Message> = Vec::new();
+    let mut messages = Vec::with_capacity(STEP);
+    let mut groups = text::Groups::default();
     let (mut count, mut more) = (0, false);
     let start = text.len();
     loop {
@@ -293,8 +261,12 @@ fn take_messages(node: &Node, text: &mut String) -> bool {
         if taken == 0 {
             break;
         }
-        text.push_str(if count == 0 { "\"m\":[" } else { "," });
-        text::append_messages(text, &messages);
+        if count == 0 {
+            text.push_str("\"m\":[");
+        }
+        for message in &messages {
+            groups.append(text, message);
+        }
         count += taken;
         if count >= TAKE_MESSAGES || text.len() - start >= TAKE_BYTES {
             more = true;
@@ -302,6 +274,7 @@ fn take_messages(node: &Node, text: &mut String) -> bool {
         }
     }
     if count > 0 {
+        groups.end(text);
         text.push_str("],");
     }
     more

@@ -6,7 +6,6 @@ use distflow_core::{Error, ErrorKind, Pmd, Result};
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 use crate::failure;
 use crate::options;
@@ -27,8 +26,6 @@ struct Inner {
     outbox: Arc<Outbox>,
     // Protects the PMD; held to clone or to replace it.
     state: Mutex<State>,
-    /// JavaScript has taken what waited; another wake-up may come.
-    taken: Notify,
 }
 
 /// The native half of a `PMD`.
@@ -44,14 +41,6 @@ impl Inner {
             _ => Err(Error::new(ErrorKind::Closed, "the PMD is not running")),
         }
     }
-
-    /// Wakes JavaScript for events, until the PMD has ended.
-    async fn attend(self: Arc<Self>, pmd: Arc<Pmd>) {
-        while pmd.events().ready().await {
-            self.outbox.wake.wake();
-            self.taken.notified().await;
-        }
-    }
 }
 
 #[napi]
@@ -64,7 +53,6 @@ impl NativePmd {
         let inner = Arc::new(Inner {
             outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
             state: Mutex::new(State::Starting),
-            taken: Notify::new(),
         });
         let starting = inner.clone();
         // Looking up the host's name may block.
@@ -77,9 +65,8 @@ impl NativePmd {
                 pmd.stop();
                 return Err(Error::new(ErrorKind::Closed, "the PMD was closed"));
             }
-            *state = State::Running(pmd.clone());
-            drop(state);
-            distflow_core::spawn(starting.clone().attend(pmd))?;
+            // With the result of the start, JavaScript takes what waits and asks for more.
+            *state = State::Running(pmd);
             Ok(port.to_string())
         });
         Ok(Self { inner })
@@ -116,7 +103,8 @@ impl NativePmd {
     /// Takes what waits: `{"e": events, "r": results, "more": …}`; absent members are empty.
     #[napi(catch_unwind)]
     pub fn take(&self) -> String {
-        self.inner.outbox.wake.begin();
+        let wake = &self.inner.outbox.wake;
+        wake.begin();
         let (mut text, mut more) = (String::from("{"), false);
         // Results first: what is told before the end of a stop is taken with it.
         let results = self.inner.outbox.take();
@@ -124,7 +112,7 @@ impl NativePmd {
             let notices: Vec<_> = std::iter::from_fn(|| pmd.events().try_recv())
                 .take(TAKE_EVENTS)
                 .collect();
-            more = notices.len() == TAKE_EVENTS;
+            more = notices.len() == TAKE_EVENTS || wake.arm(pmd.events().ready());
             if !notices.is_empty() {
                 let events = text::array(notices.iter().filter_map(text::pmd_event));
                 text.push_str(&format!("\"e\":{events},"));
@@ -132,9 +120,6 @@ impl NativePmd {
         }
         if let Some(results) = results {
             text.push_str(&format!("\"r\":{results},"));
-        }
-        if !more {
-            self.inner.taken.notify_one();
         }
         text.push_str(&format!("\"more\":{more}}}"));
         text
@@ -149,7 +134,6 @@ impl Drop for NativePmd {
             let _ = std::thread::Builder::new()
                 .name("distflow-close".into())
                 .spawn(move || pmd.stop());
-            self.inner.taken.notify_one();
         }
     }
 }

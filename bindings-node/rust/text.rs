@@ -1,32 +1,111 @@
-//! What crosses to JavaScript, as JSON text.
+//! What crosses from and to JavaScript, as JSON text.
 
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use bytes::Bytes;
+use distflow_core::names::NodeId;
 use distflow_core::wire::pmd::Register;
 use distflow_core::{Message, NodeEvent, NodeInfo, PmdNotice};
+use napi::bindgen_prelude::{FromNapiValue, TypeName, ValidateNapiValue, ValueType};
+use napi::sys;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::failure;
 
-/// Appends messages as `[from, timestamp, payload]` each; without a payload, two members.
+/// Text as JavaScript gives it.
+pub struct Text(pub Bytes);
+
+/// Text of so many bytes is read in one step; longer text is measured first.
+const SHORT_BYTES: usize = 4 << 10;
+/// V8 writes no part of a character, of at most so many bytes, and a NUL byte.
+const CHARACTER_BYTES: usize = 4;
+
+impl FromNapiValue for Text {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        let read = |to: *mut u8, bytes: usize| {
+            let mut length = 0;
+            // SAFETY: the caller vouches for both values; `to` has room for so many bytes, or is
+            // null, and then the text is measured.
+            let status = unsafe {
+                sys::napi_get_value_string_utf8(env, value, to.cast(), bytes, &mut length)
+            };
+            if status == sys::Status::napi_ok {
+                Ok(length)
+            } else {
+                Err(napi::Error::new(status.into(), "text was expected"))
+            }
+        };
+        let mut short = [MaybeUninit::<u8>::uninit(); SHORT_BYTES];
+        let length = read(short.as_mut_ptr().cast(), SHORT_BYTES)?;
+        if length + CHARACTER_BYTES < SHORT_BYTES {
+            // SAFETY: so many bytes were just written.
+            let short = unsafe { std::slice::from_raw_parts(short.as_ptr().cast(), length) };
+            return Ok(Self(Bytes::copy_from_slice(short)));
+        }
+        let mut long = vec![0; read(ptr::null_mut(), 0)? + 1];
+        let length = read(long.as_mut_ptr(), long.len())?;
+        long.truncate(length);
+        Ok(Self(long.into()))
+    }
+}
+
+impl TypeName for Text {
+    fn type_name() -> &'static str {
+        "String"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::String
+    }
+}
+
+impl ValidateNapiValue for Text {}
+
+/// Appends messages in groups, `[from, timestamp, payload, …]`: messages in a row of one sender
+/// and one millisecond share what they have in common. A group without a payload is one message
+/// that has none.
 ///
 /// Each payload is one JSON value, which the core has checked; otherwise a payload with a comma
 /// and brackets of its own could forge messages.
-pub fn append_messages(text: &mut String, messages: &[Message]) {
-    let mut first = true;
-    for message in messages {
-        if !std::mem::take(&mut first) {
+#[derive(Default)]
+pub struct Groups {
+    /// There is a group already.
+    any: bool,
+    /// Sender and time of the group that is open.
+    open: Option<(NodeId, u64)>,
+}
+
+impl Groups {
+    pub fn append(&mut self, text: &mut String, message: &Message) {
+        let goes_on = !message.payload.is_absent()
+            && self.open.as_ref().is_some_and(|(from, timestamp)| {
+                *timestamp == message.timestamp && from.is(&message.from)
+            });
+        if !goes_on {
+            self.end(text);
+            text.push_str(if self.any { ",[" } else { "[" });
+            self.any = true;
+            append_string(text, message.from.as_str());
             text.push(',');
+            append_number(text, message.timestamp);
+            self.open = Some((message.from.clone(), message.timestamp));
         }
-        text.push('[');
-        append_string(text, message.from.as_str());
-        text.push(',');
-        append_number(text, message.timestamp);
-        if !message.payload.is_absent() {
+        if message.payload.is_absent() {
+            self.end(text);
+        } else {
             text.push(',');
             text.push_str(message.payload.as_str());
         }
-        text.push(']');
+    }
+
+    /// Closes the last group.
+    pub fn end(&mut self, text: &mut String) {
+        if self.open.take().is_some() {
+            text.push(']');
+        }
     }
 }
 

@@ -3,11 +3,23 @@ import { join } from 'node:path';
 
 import { DistflowError } from './error.js';
 
+/**
+ * @internal Sends JSON text, or no payload at all, to a target; to the last one if none is named.
+ * 0: it is in the queue of an established connection. 1: the result comes to the call.
+ */
+export type NativeSend = (
+  payload: string | undefined,
+  call: number,
+  held: boolean,
+  target?: string,
+) => number;
+
 /** @internal */
 export interface NativeNode {
   receive(wanted: boolean): void;
   take(): string;
-  send(target: string, payload: string | undefined, call: number): number;
+  sender(): NativeSend;
+  flush(): void;
   discover(prefix: string | undefined, call: number): void;
   peers(): string;
   stats(): string;

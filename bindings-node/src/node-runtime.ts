@@ -13,7 +13,7 @@ import {
 import { stringify } from './frame.js';
 import { routeLog } from './log-route.js';
 import { MessageIterator, type NodeMessage } from './messages.js';
-import { type NativeNode, native } from './native.js';
+import { type NativeNode, type NativeSend, native } from './native.js';
 import { type NodeRuntimeOptions, nodeOptions } from './options.js';
 import { addLive, processWide, removeLive } from './process-wide.js';
 import type { MessageHandler, MessageMetadata, NodeInfo, PeerInfo } from './types.js';
@@ -77,11 +77,13 @@ export interface DiscoverOptions extends WaitOptions {
   prefix?: string | undefined;
 }
 
-type Row = [from: string, timestamp: number, payload?: unknown];
+/** Messages of one sender and one millisecond; without a payload, one message that has none. */
+type Group = [from: string, timestamp: number, ...payloads: unknown[]];
+const FIRST_PAYLOAD = 2;
 type EventRow = [name: string, ...args: unknown[]];
 
 interface Taken {
-  m?: Row[];
+  m?: Group[];
   e?: EventRow[];
   r?: Result[];
   more: boolean;
@@ -119,6 +121,13 @@ type Listener = (...args: any[]) => void;
  */
 export class NodeRuntime extends EventEmitter {
   readonly #calls = new Calls();
+  /** A message was sent in this turn of the loop: further ones are held, to be written together. */
+  #sending = false;
+  #holding = false;
+  #send: NativeSend | undefined;
+  /** The last one. */
+  #target: string | undefined;
+  readonly #flushLater = () => this.#flush();
   #native: NativeNode | undefined;
   #nodeId = '';
   #alias: string | undefined;
@@ -266,12 +275,28 @@ export class NodeRuntime extends EventEmitter {
       if (options?.signal?.aborted) throw aborted(options.signal);
       const text = stringify(message);
       call = calls.next();
-      if (node.send(target, text, call) === 0) return DONE;
+      if (this.#sending) {
+        this.#holding = true;
+      } else {
+        this.#sending = true;
+        process.nextTick(this.#flushLater);
+      }
+      const isSame = target === this.#target;
+      this.#target = target;
+      const send = (this.#send ??= node.sender());
+      const held = this.#holding;
+      if ((isSame ? send(text, call, held) : send(text, call, held, target)) === 0) return DONE;
     } catch (error) {
       return Promise.reject(error instanceof DistflowError ? error : fromThrown(error));
     }
     const sent = calls.wait<void>(call).then(() => {});
     return options ? bounded(sent, options, 'the send') : sent;
+  }
+
+  #flush(): void {
+    const holding = this.#holding;
+    this.#sending = this.#holding = false;
+    if (holding) this.#native?.flush();
   }
 
   /** Adds a listener of the event `message`; any number may be added. */
@@ -403,7 +428,7 @@ export class NodeRuntime extends EventEmitter {
     if (this.#ended) return;
     this.#ended = true;
     this.abandon();
-    this.#native = undefined;
+    this.#native = this.#send = undefined;
     this.unref();
     removeLive(this);
     this.#held = [];
@@ -496,35 +521,40 @@ export class NodeRuntime extends EventEmitter {
     }
   }
 
-  #dispatch(rows: Row[]): void {
+  #dispatch(groups: Group[]): void {
     const to = this.#nodeId;
-    for (const row of rows) {
-      // One that has no third member was sent without a payload.
-      this.#deliver({ payload: row[2], meta: { from: row[0], to, timestamp: row[1] } });
+    for (const group of groups) {
+      const [from, timestamp] = group;
+      // One that has no payload is a message all the same.
+      const end = Math.max(group.length, FIRST_PAYLOAD + 1);
+      for (let at = FIRST_PAYLOAD; at < end; at++) {
+        this.#deliver(group[at], { from, to, timestamp });
+      }
     }
     this.#flow();
   }
 
-  #deliver(message: NodeMessage): void {
+  #deliver(payload: unknown, meta: MessageMetadata): void {
     if (this.#ended) return;
     if (this.#held.length > 0 || !this.#isWanted()) {
       // The last listener left within this batch, or one came back and the earlier go first.
-      this.#held.push(message);
+      this.#held.push({ payload, meta });
       return;
     }
-    this.#give(message);
+    this.#give(payload, meta);
   }
 
-  #give(message: NodeMessage): void {
+  #give(payload: unknown, meta: MessageMetadata): void {
     const listeners = (this.#listeners ??= this.rawListeners('message'));
     for (let at = 0; at < listeners.length; at++) {
       try {
-        (listeners[at] as Listener).call(this, message.payload, message.meta);
+        (listeners[at] as Listener).call(this, payload, meta);
       } catch (error) {
         rethrow(error);
       }
     }
-    for (const iterator of this.#iterators) iterator.push(message);
+    if (this.#iterators.size === 0) return;
+    for (const iterator of this.#iterators) iterator.push({ payload, meta });
   }
 
   #isWanted(): boolean {
@@ -556,7 +586,8 @@ export class NodeRuntime extends EventEmitter {
     this.#held = [];
     let at = 0;
     for (; at < held.length && this.#isWanted() && !this.#ended; at++) {
-      this.#give(held[at] as NodeMessage);
+      const { payload, meta } = held[at] as NodeMessage;
+      this.#give(payload, meta);
     }
     if (at < held.length && !this.#ended) this.#held = held.slice(at).concat(this.#held);
     this.#flow();

@@ -113,6 +113,8 @@ pub const CALLBACK_BATCH_MAX: usize = 256;
 
 /// Bytes waiting to be written to one peer; a full queue makes `send` wait.
 pub const LINK_QUEUE_BYTES_DEFAULT: usize = 4 << 20;
+/// Queued bytes worth a write of their own: a sender that announced more is not waited for.
+pub const FLUSH_BYTES: usize = 32 << 10;
 /// Sends waiting for one resolution or one full queue; further ones fail as busy.
 pub const SENDS_WAITING_MAX: usize = 65_536;
 /// Bytes of sends waiting for a resolution or a full queue, over all targets; further ones fail

@@ -21,7 +21,7 @@ use crate::node::events::{EventStream, Sending, event_inbox, recv_error};
 use crate::node::inbound::{self, Message};
 use crate::node::options::{NodeBuilder, NodeOptions};
 use crate::node::registry;
-use crate::node::shared::{Shared, outcome};
+use crate::node::shared::{How, Shared, outcome};
 use crate::node_state::{Config, NodeEvent, NodeState, Outcome};
 use crate::park::block_on;
 use crate::runtime;
@@ -228,8 +228,24 @@ impl Node {
     /// Errors: those of [`Node::send`] that are known at once.
     pub fn begin_send(&self, target: &str, payload: &Payload) -> Result<Option<Sending>> {
         self.inner.shared.check_fork()?;
-        let pending = self.inner.shared.send(target, payload, true)?;
+        let pending = self.inner.shared.send(target, payload, How::Wait)?;
         Ok(pending.map(Sending))
+    }
+
+    /// Like [`Node::begin_send`], for one of several messages in a row: they are written
+    /// together once there are 32 KiB for a peer, or by [`Node::flush`], which has to follow.
+    pub fn begin_send_held(&self, target: &str, payload: &Payload) -> Result<Option<Sending>> {
+        self.inner.shared.check_fork()?;
+        let pending = self.inner.shared.send(target, payload, How::Hold)?;
+        Ok(pending.map(Sending))
+    }
+
+    /// Writes what [`Node::begin_send_held`] holds back. Does not block: what a socket has no
+    /// room for is written as soon as it has.
+    pub fn flush(&self) {
+        if self.inner.shared.check_fork().is_ok() {
+            self.inner.shared.flush();
+        }
     }
 
     /// Like [`Node::send_payload`], blocking this thread.
@@ -256,7 +272,10 @@ impl Node {
     /// the target is not known at this moment.
     pub fn try_send(&self, target: &str, payload: &Payload) -> Result<()> {
         self.inner.shared.check_fork()?;
-        self.inner.shared.send(target, payload, false).map(drop)
+        self.inner
+            .shared
+            .send(target, payload, How::Try)
+            .map(drop)
     }
 
     /// Waits for the next message; `None` when the node has ended. Safe to cancel. Several
@@ -500,6 +519,7 @@ impl Node {
     async fn end(&self, flush: Duration) -> Result<()> {
         self.inner.shared.check_fork()?;
         let shared = &self.inner.shared;
+        shared.flush();
         let flush_ms = u64::try_from(flush.as_millis()).unwrap_or(u64::MAX);
         let ending = shared.step(|locked, now| {
             let call = locked.state.shutdown(now, flush_ms)?;

@@ -201,15 +201,21 @@ async fn write_all(stream: &OwnedWriteHalf, bytes: &[u8], written: &mut usize) -
 }
 
 /// Writes what a link has waiting from the caller's thread: no hand-over for a single message.
-/// Within a burst, or when the socket is full, the writer task takes over.
-pub(super) fn write_now(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
+/// Within a burst the writer task does it.
+pub(super) fn write_unless_burst(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
     let now_us = shared.clock.now_us();
     let last_us = sink.wrote_at_us.swap(now_us, Ordering::Relaxed);
     if now_us.saturating_sub(last_us) < BURST.as_micros() as u64 {
         sink.flush.notify_one();
         shared.runtime.attend();
-        return;
+    } else {
+        write_now(shared, id, sink);
     }
+}
+
+/// Writes what a link has waiting from the caller's thread. When the socket is full, the writer
+/// task takes over.
+pub(super) fn write_now(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
     let Some((_, bytes)) = shared.step(|locked, now| locked.state.take_chunk(now, id)) else {
         return;
     };

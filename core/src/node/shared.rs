@@ -29,6 +29,8 @@ pub(super) struct Locked {
     pub state: NodeState,
     calls: HashMap<CallId, oneshot::Sender<Outcome>>,
     sinks: HashMap<LinkId, Arc<Sink>>,
+    /// Links whose flush waits for more messages, or for [`Shared::flush`].
+    held: Vec<LinkId>,
     /// Number of the current connection to the PMD; tasks of earlier ones are told to end by
     /// its change.
     pub pmd_connection: u64,
@@ -66,6 +68,18 @@ pub(super) struct Shared {
     pmd: Mutex<Option<Pmd>>,
 }
 
+/// How a message is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// Wait for an address, a connection, or room.
+    Wait,
+    /// Like `Wait`, and more messages follow: they are written together, at the latest by
+    /// [`Shared::flush`].
+    Hold,
+    /// Fail instead of waiting.
+    Try,
+}
+
 /// What has to happen after the lock is released.
 #[derive(Default)]
 pub(super) struct After {
@@ -101,6 +115,7 @@ impl Shared {
                 state,
                 calls: HashMap::new(),
                 sinks: HashMap::new(),
+                held: Vec::new(),
                 pmd_connection: 0,
             }),
             subscribers: Mutex::new(Vec::new()),
@@ -209,16 +224,15 @@ impl Shared {
         self: &Arc<Self>,
         target: &str,
         payload: &Payload,
-        wait: bool,
+        how: How,
     ) -> Result<Option<oneshot::Receiver<Outcome>>> {
         let now = self.now();
         let mut after = After::default();
-        let (result, deadline_ms) = {
+        let (result, flush_held, deadline_ms) = {
             let mut locked = self.locked.lock();
-            let result = if wait {
-                locked.state.send(now, target, payload)
-            } else {
-                locked.state.try_send(now, target, payload).map(|()| None)
+            let result = match how {
+                How::Wait | How::Hold => locked.state.send(now, target, payload),
+                How::Try => locked.state.try_send(now, target, payload).map(|()| None),
             };
             let result = result.map(|call| {
                 call.map(|call| {
@@ -230,14 +244,47 @@ impl Shared {
             while let Some(action) = locked.state.pop_action() {
                 self.carry_out(&mut locked, action, &mut after);
             }
-            (result, locked.state.next_deadline_ms())
+            let held = &mut locked.held;
+            if how == How::Hold {
+                // Only the first flush of a batch is held back, not that of a full one.
+                after.flush.retain(|(id, _)| {
+                    let known = held.iter().position(|other| other == id);
+                    match known {
+                        Some(at) => drop(held.swap_remove(at)),
+                        None => held.push(*id),
+                    }
+                    known.is_some()
+                });
+            }
+            let flush_held = how != How::Hold && !held.is_empty();
+            (result, flush_held, locked.state.next_deadline_ms())
         };
         for (id, sink) in std::mem::take(&mut after.flush) {
-            link::write_now(self, id, &sink);
+            match how {
+                How::Hold => link::write_now(self, id, &sink),
+                How::Wait | How::Try => link::write_unless_burst(self, id, &sink),
+            }
+        }
+        if flush_held {
+            // This message may be behind one that was held back.
+            self.flush();
         }
         self.finish(after);
         self.arm(deadline_ms);
         result
+    }
+
+    /// Writes what [`How::Hold`] held back, as far as sockets take it at once.
+    pub fn flush(self: &Arc<Self>) {
+        let held: Vec<_> = {
+            let mut locked = self.locked.lock();
+            let held = std::mem::take(&mut locked.held);
+            let sink = |id: LinkId| Some((id, locked.sinks.get(&id)?.clone()));
+            held.into_iter().filter_map(sink).collect()
+        };
+        for (id, sink) in held {
+            link::write_now(self, id, &sink);
+        }
     }
 
     /// Registers a call that ends later.

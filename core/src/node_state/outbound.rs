@@ -31,7 +31,8 @@ pub enum LinkAction {
     /// Connect to the host and port and report `connected` or `connect_failed`, with this
     /// connection number.
     Connect(LinkId, u64, String, u16),
-    /// Bytes wait: take chunks and write them until there are none.
+    /// Bytes wait: take chunks and write them until there are none. Asked for with the first
+    /// message, and again when they are [`limits::FLUSH_BYTES`], for who waited for more.
     Flush(LinkId),
     /// Close the connection.
     Drop(LinkId, u64),
@@ -250,23 +251,25 @@ impl Outbound {
             self.blocked_bytes += frame_bytes;
             return Ok(Sent::Waits);
         }
+        let before = link.queue.len();
         let mut queue = std::mem::take(&mut link.queue);
         let written = write(link, &mut queue);
         link.queue = queue;
         written?;
         link.queued += 1;
+        let fills = before < limits::FLUSH_BYTES && link.queue.len() >= limits::FLUSH_BYTES;
         self.accepted += 1;
-        self.go(id, call)
+        self.go(id, fills, call)
     }
 
-    /// Gets a message that was just queued on its way.
-    fn go(&mut self, id: LinkId, call: Option<CallId>) -> Result<Sent> {
+    /// Gets a message that was just queued on its way. `fills`: it made a batch full.
+    fn go(&mut self, id: LinkId, fills: bool, call: Option<CallId>) -> Result<Sent> {
         let Some(link) = self.get(id) else {
             return Ok(Sent::Queued);
         };
         match link.state {
             State::Up => {
-                if link.chunk.is_none() && link.queued == 1 {
+                if link.chunk.is_none() && (link.queued == 1 || fills) {
                     self.outputs.push(Output::Do(LinkAction::Flush(id)));
                 }
                 return Ok(Sent::Queued);
