@@ -51,6 +51,17 @@ export interface NodeRuntimeEvents {
   'send:failed': [failure: SendFailure];
 }
 
+const EVENTS = [
+  'message',
+  'peer:join',
+  'peer:leave',
+  'pmd:lost',
+  'pmd:restored',
+  'registration:refused',
+  'mailbox:overflow',
+  'send:failed',
+] as const satisfies readonly (keyof NodeRuntimeEvents)[];
+
 /** Counters of a node, all since its start. */
 export interface NodeStats {
   /** Messages accepted by `send`. */
@@ -111,10 +122,10 @@ type Listener = (...args: any[]) => void;
  * await node.send('orders', { hello: 1 });
  * ```
  *
- * It runs on native threads and does not keep Node alive by itself: a process that only waits for
- * messages calls {@link NodeRuntime.ref}. A start, send, discover, shutdown or step of
- * `for await` that is under way does. When a process has nothing else to do, its nodes are shut
- * down and it ends.
+ * It runs on native threads. Like a `MessagePort`, it keeps Node alive while somebody listens to
+ * its events, and while a start, send, discover, shutdown or step of `for await` is under way; an
+ * idle one does not. {@link NodeRuntime.ref} and {@link NodeRuntime.unref} say otherwise. When a
+ * process has nothing else to do, its nodes are shut down and it ends.
  *
  * What a listener throws becomes an `uncaughtException`; other listeners and messages are not
  * affected.
@@ -135,7 +146,9 @@ export class NodeRuntime extends EventEmitter {
   #closing: Promise<void> | undefined;
   #started = false;
   #ended = false;
-  #referenced = false;
+  /** What `ref` and `unref` said; without a word, a node that is listened to keeps Node alive. */
+  #keeps: boolean | undefined;
+  #holds = false;
   #closeLog: (() => void) | undefined;
 
   /** The `message` listeners, until one comes or goes. */
@@ -370,22 +383,30 @@ export class NodeRuntime extends EventEmitter {
     };
   }
 
-  /** Keeps Node alive while the node runs. */
+  /** Keeps Node alive while the node runs, whether or not anybody listens to it. */
   ref(): this {
-    if (!this.#referenced && !this.#ended) {
-      this.#referenced = true;
-      hold();
-    }
+    this.#keeps = true;
+    this.#updateHold();
     return this;
   }
 
-  /** Undoes {@link NodeRuntime.ref}. */
+  /** Lets Node end although the node runs, whether or not anybody listens to it. */
   unref(): this {
-    if (this.#referenced) {
-      this.#referenced = false;
-      letGo();
-    }
+    this.#keeps = false;
+    this.#updateHold();
     return this;
+  }
+
+  #updateHold(): void {
+    const wanted = !this.#ended && (this.#keeps ?? this.#isListenedTo());
+    if (wanted === this.#holds) return;
+    this.#holds = wanted;
+    if (wanted) hold();
+    else letGo();
+  }
+
+  #isListenedTo(): boolean {
+    return EVENTS.some((event) => this.listenerCount(event) > 0);
   }
 
   /**
@@ -429,7 +450,7 @@ export class NodeRuntime extends EventEmitter {
     this.#ended = true;
     this.abandon();
     this.#native = this.#send = undefined;
-    this.unref();
+    this.#updateHold();
     removeLive(this);
     this.#held = [];
     for (const iterator of this.#iterators) iterator.end();
@@ -485,17 +506,17 @@ export class NodeRuntime extends EventEmitter {
       this.#calls.settle(r);
       return;
     }
-    if (e) {
-      if (this.#early) this.#early.push(...e);
-      else for (const row of e) this.#emitEvent(row);
-    }
+    // Whoever started the node has had the chance to listen.
+    this.#emitEarly();
+    if (e) for (const row of e) this.#emitEvent(row);
     if (m) this.#dispatch(m);
     this.#calls.settle(r);
     if (more) setImmediate(() => this.#take());
   }
 
   #emitEarly(): void {
-    const early = this.#early ?? [];
+    const early = this.#early;
+    if (!early) return;
     this.#early = undefined;
     for (const row of early) this.#emitEvent(row);
   }
@@ -594,6 +615,7 @@ export class NodeRuntime extends EventEmitter {
   }
 
   #listenersChanged(event: string | symbol | undefined): this {
+    this.#updateHold();
     if (event === 'message' || event === undefined) {
       this.#listeners = undefined;
       this.#flow();

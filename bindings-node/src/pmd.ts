@@ -31,7 +31,7 @@ interface Taken {
 /**
  * A PMD inside this process, on threads of its own. It never ends the process.
  *
- * Like a node, it does not keep Node alive by itself; {@link PMD.ref} makes it.
+ * Like any server, it keeps Node alive while it serves; {@link PMD.unref} says otherwise.
  */
 export class PMD extends EventEmitter {
   readonly #options: PMDOptions;
@@ -40,7 +40,7 @@ export class PMD extends EventEmitter {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #port = 0;
-  #referenced = false;
+  #referenced = true;
   #held = false;
 
   constructor(options: PMDOptions = {}) {
@@ -119,14 +119,14 @@ export class PMD extends EventEmitter {
     this.#calls.failAll(() => new DistflowError('closed', 'the PMD has ended'));
   }
 
-  /** Keeps Node alive while it serves. */
+  /** Keeps Node alive while it serves, as it does from the beginning. */
   ref(): this {
     this.#referenced = true;
     this.#updateHold();
     return this;
   }
 
-  /** Undoes {@link PMD.ref}. */
+  /** Lets Node end although it serves. */
   unref(): this {
     this.#referenced = false;
     this.#updateHold();

@@ -14,8 +14,6 @@ export const distflow = require('@distflow/native');
 export async function startPmd(t, options = {}) {
   const pmd = new distflow.PMD({ port: 0, ...options });
   await pmd.start();
-  // A test that waits for events has nothing else that keeps its process alive.
-  pmd.ref();
   t.after(() => pmd.stop());
   return pmd;
 }
@@ -24,7 +22,7 @@ export async function startPmd(t, options = {}) {
 export async function startNode(t, pmd, options = {}) {
   const node = await distflow.NodeRuntime.create({ pmdPort: pmd.port, autoStart: false, ...options });
   t.after(() => node.shutdown());
-  return node.ref();
+  return node;
 }
 
 /** Collects the first messages of a node: `[payload, meta]` each. */

@@ -56,6 +56,46 @@ test('a repeated send makes no promise of its own', async (t) => {
   assert.equal(a.send('b', 2), a.send('b', 3));
 });
 
+test('a burst keeps its order for each target, whatever it holds', async (t) => {
+  const pmd = await startPmd(t);
+  const a = await startNode(t, pmd, { alias: 'a' });
+  const block = { mailbox: { overflow: 'block' } };
+  const b = await startNode(t, pmd, { alias: 'b', ...block });
+  const c = await startNode(t, pmd, { alias: 'c', ...block });
+  await Promise.all([a.send('b', 'up'), a.send('c', 'up')]);
+  // Around the length up to which text is read in one step, with characters of every width.
+  const payload = (at) => {
+    if (at % 50 === 0) return undefined;
+    if (at % 7 === 0) return { at, text: ['x', 'é', '€', '😀'][at % 4].repeat(1_000 + (at % 3_200)) };
+    return [at, null, '1],[2', { '__proto__': at }];
+  };
+  const count = 2_000;
+  const [got, others] = [collect(b, count + 1), collect(c, count + 1)];
+  const sent = [];
+  for (let at = 0; at < count; at++) sent.push(a.send(at % 3 ? 'b' : b.getNodeId(), payload(at)), a.send('c', at));
+  await Promise.all(sent);
+  assert.deepEqual((await got).slice(1).map(([message]) => message), Array.from({ length: count }, (_, at) => payload(at)));
+  assert.deepEqual((await others).slice(1).map(([message]) => message), Array.from({ length: count }, (_, at) => at));
+});
+
+test('in a burst each promise has a result of its own', async (t) => {
+  const pmd = await startPmd(t);
+  const a = await startNode(t, pmd, { alias: 'a', maxFrameBytes: 10_000 });
+  const b = await startNode(t, pmd, { alias: 'b' });
+  await a.send('b', 'up');
+  const got = collect(b, 4);
+  let deep = [];
+  for (let level = 0; level < 70; level++) deep = [deep];
+  const results = await Promise.allSettled([
+    a.send('b', 1), a.send('b', deep), a.send('b', 2n), a.send('b', 2), a.send('nobody', 3),
+    a.send('b', 'x'.repeat(10_000)), a.send('b', 3),
+  ]);
+  assert.deepEqual(results.map(({ reason }) => reason?.code), [
+    undefined, 'invalid_json', 'invalid_json', undefined, 'resolve_failed', 'too_large', undefined,
+  ]);
+  assert.deepEqual((await got).map(([message]) => message), ['up', 1, 2, 3]);
+});
+
 test('ten thousand messages keep their order, both ways at once', async (t) => {
   const pmd = await startPmd(t);
   const mailbox = { overflow: 'block' };

@@ -23,7 +23,6 @@ test('integration: a PMD of its own process, two nodes, messages, discovery, lea
   const echo = program(t, `
     const { NodeRuntime } = require('@distflow/native');
     NodeRuntime.start({ alias: 'echo', pmdPort: ${port}, mailbox: { maxSize: 100, overflow: 'drop-newest' } }).then((node) => {
-      node.ref();
       node.onMessage((message, meta) => {
         node.send(meta.from, { type: 'PONG', original: message });
         if (message.last) node.shutdown();
@@ -45,7 +44,6 @@ test('integration: a PMD of its own process, two nodes, messages, discovery, lea
       console.log(JSON.stringify((await node.discover()).map((peer) => [peer.alias, peer.nodeId])));
       await node.send('echo', { type: 'PING' });
       await node.send('${id}', { type: 'PING', last: true });
-      node.ref();
       await both;
       console.log(JSON.stringify(answers), (await left).alias);
       await node.shutdown();

@@ -39,7 +39,6 @@ test('an idle node does not keep the process alive, and its end is a proper one'
   const got = collect(watcher, 1000);
   const { ended } = program(t, `${head(pmd)}
     NodeRuntime.start({ pmdPort, alias: 'idle' }).then(async (node) => {
-      node.onMessage(() => {});
       for (let at = 0; at < 1000; at++) await node.send('watcher', at);
     });
   `);
@@ -49,22 +48,57 @@ test('an idle node does not keep the process alive, and its end is a proper one'
   assert.equal((await got).at(-1)[0], 999);
 });
 
-test('ref keeps the process alive, unref undoes it', async (t) => {
+test('a node that is listened to keeps the process alive until nobody listens any more', async (t) => {
   const pmd = await startPmd(t);
   const watcher = await startNode(t, pmd, { alias: 'watcher' });
-  const got = collect(watcher, 1);
-  const { ended } = program(t, `${head(pmd)}
-    NodeRuntime.start({ pmdPort, alias: 'ref' }).then((node) => {
-      node.ref();
-      node.onMessage((text, meta) => { node.unref(); node.send(meta.from, 'bye'); });
+  const { ended, line } = program(t, `${head(pmd)}
+    NodeRuntime.start({ pmdPort, alias: 'listens' }).then((node) => {
+      const answer = (text, meta) => {
+        node.send(meta.from, text);
+        if (text === 2) node.off('message', answer).once('peer:join', (peer) => console.log('joined', peer.alias));
+      };
+      node.onMessage(answer);
       console.log('ready');
     });
   `);
-  await new Promise((resolve) => {
-    watcher.on('peer:join', (peer) => peer.alias === 'ref' && resolve());
-  });
-  await watcher.send('ref', 'go');
-  assert.equal((await got)[0][0], 'bye');
+  await line(/ready/);
+  for (const number of [1, 2]) {
+    const got = collect(watcher, 1);
+    await watcher.send('listens', number);
+    assert.equal((await got)[0][0], number);
+  }
+  await startNode(t, pmd, { alias: 'late' });
+  const { code, stdout, stderr } = await ended;
+  assert.deepEqual([code, stdout, stderr], [0, 'ready\njoined late\n', '']);
+});
+
+test('with unref, listening does not keep the process alive', async (t) => {
+  const pmd = await startPmd(t);
+  const { code, stderr } = await program(t, `${head(pmd)}
+    NodeRuntime.start({ pmdPort }).then((node) => {
+      node.unref().onMessage(() => {});
+      node.on('peer:join', () => {});
+    });
+  `).ended;
+  assert.deepEqual([code, stderr], [0, '']);
+});
+
+test('ref keeps the process alive, unref undoes it', async (t) => {
+  const pmd = await startPmd(t);
+  const watcher = await startNode(t, pmd, { alias: 'watcher' });
+  const { ended, line } = program(t, `${head(pmd)}
+    NodeRuntime.start({ pmdPort, alias: 'ref', meta: { pid: process.pid } }).then((node) => {
+      node.ref();
+      process.once('SIGUSR2', () => node.unref());
+      console.log('ready');
+    });
+  `);
+  await line(/ready/);
+  // It is still there after several trips to the PMD and back.
+  for (let trip = 0; trip < 50; trip++) {
+    assert.deepEqual((await watcher.discover()).map(({ alias }) => alias), ['ref']);
+  }
+  process.kill(watcher.peers()[0].meta.pid, 'SIGUSR2');
   assert.equal((await ended).code, 0);
 });
 
@@ -96,7 +130,7 @@ test('process.exit in a handler', async (t) => {
   const left = leftOf(watcher, 'exits');
   const { child, ended, line } = program(t, `${head(pmd)}
     NodeRuntime.start({ pmdPort, alias: 'exits' }).then((node) => {
-      node.ref().onMessage((n) => { if (n === 500) process.exit(7); });
+      node.onMessage((n) => { if (n === 500) process.exit(7); });
       console.log('ready');
     });
   `);
@@ -108,6 +142,23 @@ test('process.exit in a handler', async (t) => {
   assert.deepEqual([code, stderr], [7, '']);
   assert.equal(await left, 'closed');
   assert.ok(!existsSync(lock));
+});
+
+test('what was sent goes out before process.exit and before a shutdown', async (t) => {
+  const pmd = await startPmd(t);
+  const watcher = await startNode(t, pmd, { alias: 'watcher', mailbox: { overflow: 'block' } });
+  for (const end of ['process.exit()', 'node.shutdown()']) {
+    const got = collect(watcher, 2_001);
+    const { code, stderr } = await program(t, `${head(pmd)}
+      NodeRuntime.start({ pmdPort, alias: 'last words' }).then(async (node) => {
+        await node.send('watcher', 'up');
+        for (let at = 0; at < 2000; at++) node.send('watcher', at);
+        ${end};
+      });
+    `).ended;
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.equal((await got).at(-1)[0], 1999);
+  }
 });
 
 test('what a listener throws is an uncaughtException; the others still run', async (t) => {
@@ -144,7 +195,7 @@ test('without a handler for it, that ends the process', async (t) => {
   const pmd = await startPmd(t);
   const { code, stderr } = await program(t, `${head(pmd)}
     NodeRuntime.start({ pmdPort, alias: 'self' }).then((node) => {
-      node.ref().onMessage(() => { throw new Error('nobody catches this'); });
+      node.onMessage(() => { throw new Error('nobody catches this'); });
       node.send('self', 1);
     });
   `).ended;
@@ -279,19 +330,19 @@ test('a process that is killed leaves with its socket', async (t) => {
   assert.equal(await left, 'closed');
 });
 
-test('an embedded PMD keeps the process alive only with ref', async (t) => {
-  const run = (ref) => program(t, `
+test('an embedded PMD keeps the process alive until unref', async (t) => {
+  const run = (unref) => program(t, `
     const { PMD } = require('@distflow/native');
     const pmd = new PMD({ port: 0 });
-    pmd.start().then(() => { ${ref} console.log('port', pmd.port); });
+    pmd.start().then(() => { ${unref} console.log('port', pmd.port); });
   `);
-  const idle = await run('').ended;
+  const idle = await run('pmd.unref();').ended;
   assert.deepEqual([idle.code, idle.stderr], [0, '']);
-  const kept = run('pmd.ref();');
-  await kept.line(/port \d+/);
-  assert.equal(kept.child.exitCode, null);
-  kept.child.kill();
-  assert.equal((await kept.ended).signal, 'SIGTERM');
+  const serving = run('');
+  const port = Number((await serving.line(/port \d+/)).slice('port '.length));
+  for (let node = 0; node < 20; node++) await startNode(t, { port });
+  serving.child.kill();
+  assert.equal((await serving.ended).signal, 'SIGTERM');
 });
 
 test('two hundred nodes made and forgotten', async (t) => {

@@ -222,3 +222,42 @@ fn any_async_runtime_will_do() {
         assert!(b.recv().await.is_none());
     });
 }
+
+#[test]
+fn messages_that_are_held_go_out_together_and_in_order() {
+    let pmd = pmd();
+    let (a, b) = (node(&pmd, "a"), node(&pmd, "b"));
+    let next = || b.recv_timeout(Some(LIMIT)).unwrap().payload.parse::<u64>();
+    let send = |number: u64| {
+        let payload = Payload::from_value(&number).unwrap();
+        assert!(a.begin_send_held("b", &payload).unwrap().is_none());
+    };
+    a.send_blocking("b", &payload(0), Some(LIMIT)).unwrap();
+    assert_eq!(next().unwrap(), 0);
+
+    // Few wait for the flush, as a message in between shows: it would have come before them.
+    (1..=3).for_each(send);
+    b.send_blocking("b", &payload(99), Some(LIMIT)).unwrap();
+    assert_eq!(next().unwrap(), 99);
+    a.flush();
+    for number in 1..=3 {
+        assert_eq!(next().unwrap(), number);
+    }
+
+    // Many do not: a full batch goes by itself.
+    (0..900).for_each(send);
+    assert_eq!(next().unwrap(), 0);
+    // Neither does what is sent in the usual way after them.
+    a.send_blocking("b", &payload(900), Some(LIMIT)).unwrap();
+    for number in 1..=900 {
+        assert_eq!(next().unwrap(), number);
+    }
+
+    // A shutdown flushes what is held.
+    (0..5).for_each(send);
+    a.shutdown_blocking().unwrap();
+    for number in 0..5 {
+        assert_eq!(next().unwrap(), number);
+    }
+    assert_eq!(a.stats().lost_outbound, 0);
+}
