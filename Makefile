@@ -136,9 +136,10 @@ SECONDS_EACH ?= 60
 fuzz: setup
 	tests/fuzz/run $(SECONDS_EACH)
 
-bench: build
+bench: build node
 	$(CARGO) build --locked --release -p distflow-ffi
 	$(CARGO) run --locked --release -p distflow-bench -- $(if $(QUICK),--quick)
+	node tests/bench/node/run.mjs $(if $(QUICK),--quick) --json $(TARGET)/bench-node.json
 
 clean:
 	$(CARGO) clean

@@ -7,6 +7,11 @@ export const PMD_ANSWER_BYTES_MAX = 64 << 20;
 /** @internal Largest frame between nodes. */
 export const NODE_FRAME_BYTES_MAX = 16 << 20;
 
+/** @internal Sockets, loaded at first use: a node has its own, and starts sooner without. */
+export function net(): typeof import('node:net') {
+  return require('node:net') as typeof import('node:net');
+}
+
 const HEADER_BYTES = 4;
 
 /**

@@ -1,8 +1,8 @@
 import { EventEmitter } from 'node:events';
-import { type Socket, connect } from 'node:net';
+import type { Socket } from 'node:net';
 
 import { DistflowError, fromPmd, fromSocket } from './error.js';
-import { FrameReader, PMD_ANSWER_BYTES_MAX, PMD_FRAME_BYTES_MAX, encodeFrame } from './frame.js';
+import { FrameReader, PMD_ANSWER_BYTES_MAX, PMD_FRAME_BYTES_MAX, encodeFrame, net } from './frame.js';
 import type { NodeInfo } from './types.js';
 
 export type { NodeInfo } from './types.js';
@@ -75,7 +75,7 @@ export class PMDClient extends EventEmitter {
 
   #connect(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ host: this.#host, port: this.#port, noDelay: true });
+      const socket = net().connect({ host: this.#host, port: this.#port, noDelay: true });
       socket.setTimeout(REQUEST_TIMEOUT_MS, () => {
         socket.destroy(Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' }));
       });

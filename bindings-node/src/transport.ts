@@ -1,8 +1,8 @@
-import { type Server, type Socket, connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
 
 import { rethrow } from './calls.js';
 import { DistflowError, fromSocket } from './error.js';
-import { FrameReader, NODE_FRAME_BYTES_MAX, encodeFrame } from './frame.js';
+import { FrameReader, NODE_FRAME_BYTES_MAX, encodeFrame, net } from './frame.js';
 import type { MessageHandler, MessageMetadata } from './types.js';
 
 export type { MessageHandler, MessageMetadata } from './types.js';
@@ -42,7 +42,7 @@ export class Transport {
 
   #bind(host: string, port: number): Promise<Server> {
     return new Promise((resolve, reject) => {
-      const server = createServer({ noDelay: true }, (socket) => this.#attach(socket));
+      const server = net().createServer({ noDelay: true }, (socket) => this.#attach(socket));
       server.once('error', (error) => reject(fromSocket(error)));
       server.listen({ host, port }, () => resolve(server));
     });
@@ -107,7 +107,7 @@ export class Transport {
     const known = this.#outgoing.get(key);
     if (known) return known;
     const opening = new Promise<Socket>((resolve, reject) => {
-      const socket = connect({ host, port, noDelay: true });
+      const socket = net().connect({ host, port, noDelay: true });
       this.#attach(socket);
       socket.setTimeout(CONNECT_TIMEOUT_MS, () => {
         socket.destroy(Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' }));

@@ -17,8 +17,6 @@ async function pong(pmdPort) {
       console.error(`cannot answer ${meta.from}: ${error.message}`);
     });
   });
-  // A node alone does not keep a process alive.
-  node.ref();
   process.once('SIGINT', () => node.shutdown());
   process.once('SIGTERM', () => node.shutdown());
   console.log(`ready as ${node.getNodeId()}`);

@@ -25,8 +25,6 @@ async function pong(pmdPort: number): Promise<void> {
       console.error(`cannot answer ${meta.from}: ${error.message}`);
     });
   });
-  // A node alone does not keep a process alive.
-  node.ref();
   process.once('SIGINT', () => void node.shutdown());
   process.once('SIGTERM', () => void node.shutdown());
   console.log(`ready as ${node.getNodeId()}`);

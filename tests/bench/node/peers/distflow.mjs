@@ -7,7 +7,7 @@ const { NodeRuntime } = require(process.env.DISTFLOW_PACKAGE ?? '../../../../bin
 
 async function node(port) {
   const options = { pmdPort: Number(port), autoStart: false, mailbox: { overflow: 'block' } };
-  return (await NodeRuntime.start(options)).ref();
+  return NodeRuntime.start(options);
 }
 
 export async function receive(take, port) {
