@@ -272,10 +272,7 @@ impl Node {
     /// the target is not known at this moment.
     pub fn try_send(&self, target: &str, payload: &Payload) -> Result<()> {
         self.inner.shared.check_fork()?;
-        self.inner
-            .shared
-            .send(target, payload, How::Try)
-            .map(drop)
+        self.inner.shared.send(target, payload, How::Try).map(drop)
     }
 
     /// Waits for the next message; `None` when the node has ended. Safe to cancel. Several
