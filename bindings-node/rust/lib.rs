@@ -17,7 +17,6 @@
 mod failure;
 mod log;
 mod node;
-mod options;
 mod outbox;
 mod pmd;
 mod process;

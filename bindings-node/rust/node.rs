@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use distflow_core::{Error, ErrorKind, EventStream, Node, Result, Sending};
+use distflow_core::{Error, ErrorKind, EventStream, Node, Result, Sending, interchange};
 use napi::Env;
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
@@ -12,7 +12,6 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::failure;
-use crate::options;
 use crate::outbox::{CallId, NOTHING, Outbox};
 use crate::send;
 use crate::text;
@@ -81,7 +80,8 @@ impl NativeNode {
     /// is to be taken.
     #[napi(constructor, catch_unwind)]
     pub fn new(options: String, call: CallId, wake: Function<'_, (), ()>) -> napi::Result<Self> {
-        let options = options::node(&options).map_err(|error| failure::thrown(&error))?;
+        let options =
+            interchange::node_options(&options).map_err(|error| failure::thrown(&error))?;
         let exclusive = options.exclusive;
         let inner = Arc::new(Inner {
             outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
@@ -146,10 +146,10 @@ impl NativeNode {
             }
             let events = std::iter::from_fn(|| stream.try_next());
             let events: Vec<_> = events
-                .filter_map(|event| text::node_event(&event))
+                .map(|event| interchange::node_event(&event))
                 .collect();
             if !events.is_empty() {
-                text.push_str(&format!("\"e\":{},", text::array(events)));
+                text.push_str(&format!("\"e\":{},", interchange::array(events)));
             }
             more |= wake.arm(stream.ready());
         }
@@ -187,7 +187,7 @@ impl NativeNode {
         let node = self.inner.node();
         self.inner.outbox.run(call, async move {
             let peers = node?.discover(prefix.as_deref()).await?;
-            Ok(text::array(peers.iter().map(text::peer)))
+            Ok(interchange::array(peers.iter().map(interchange::peer)))
         });
     }
 
@@ -196,7 +196,7 @@ impl NativeNode {
     pub fn peers(&self) -> String {
         let peers = self.inner.node().map(|node| node.peers());
         let peers = peers.unwrap_or_default();
-        text::array(peers.iter().map(|peer| text::peer(peer)))
+        interchange::array(peers.iter().map(|peer| interchange::peer(peer)))
     }
 
     /// The counters, as a JSON object.

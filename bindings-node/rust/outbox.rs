@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use distflow_core::{Error, Result};
+use distflow_core::{Error, Result, interchange};
 use parking_lot::Mutex;
 
-use crate::failure;
-use crate::text;
 use crate::wake::Wake;
 
 /// What JavaScript gave a call to find its promise by.
@@ -34,7 +32,7 @@ impl Outbox {
     pub fn finish(&self, call: CallId, result: Result<String>) {
         let result = match result {
             Ok(value) => format!("[{call},null,{value}]"),
-            Err(error) => format!("[{call},{},null]", failure::value(&error)),
+            Err(error) => format!("[{call},{},null]", interchange::failure(&error)),
         };
         self.results.lock().push(result);
         self.wake.wake();
@@ -74,6 +72,6 @@ impl Outbox {
     /// Takes all results as a JSON array of `[call, error or null, value]`; `None` without any.
     pub fn take(&self) -> Option<String> {
         let results = std::mem::take(&mut *self.results.lock());
-        (!results.is_empty()).then(|| text::array(results))
+        (!results.is_empty()).then(|| interchange::array(results))
     }
 }

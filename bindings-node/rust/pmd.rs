@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use distflow_core::{Error, ErrorKind, Pmd, Result};
+use distflow_core::{Error, ErrorKind, Pmd, Result, interchange};
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
 
 use crate::failure;
-use crate::options;
 use crate::outbox::{CallId, NOTHING, Outbox};
-use crate::text;
 use crate::wake::Wake;
 
 /// Events handed over at once.
@@ -49,7 +47,8 @@ impl NativePmd {
     /// be taken.
     #[napi(constructor, catch_unwind)]
     pub fn new(options: String, call: CallId, wake: Function<'_, (), ()>) -> napi::Result<Self> {
-        let options = options::pmd(&options).map_err(|error| failure::thrown(&error))?;
+        let options =
+            interchange::pmd_options(&options).map_err(|error| failure::thrown(&error))?;
         let inner = Arc::new(Inner {
             outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
             state: Mutex::new(State::Starting),
@@ -84,7 +83,9 @@ impl NativePmd {
         let pmd = self.inner.pmd();
         self.inner.outbox.run_blocking(call, move || {
             let nodes = pmd?.nodes()?;
-            Ok(text::array(nodes.iter().map(|node| text::registered(node))))
+            Ok(interchange::array(
+                nodes.iter().map(|node| interchange::registered(node)),
+            ))
         });
     }
 
@@ -114,7 +115,7 @@ impl NativePmd {
                 .collect();
             more = notices.len() == TAKE_EVENTS || wake.arm(pmd.events().ready());
             if !notices.is_empty() {
-                let events = text::array(notices.iter().filter_map(text::pmd_event));
+                let events = interchange::array(notices.iter().map(interchange::pmd_event));
                 text.push_str(&format!("\"e\":{events},"));
             }
         }

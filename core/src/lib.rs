@@ -27,6 +27,7 @@ pub mod dispatch;
 pub mod error;
 pub mod fork;
 pub mod ids;
+pub mod interchange;
 pub mod limits;
 mod lockfile;
 pub mod log;

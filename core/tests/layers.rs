@@ -9,6 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["bin"],
     &["cli"],
     &["lib"],
+    &["interchange"],
     &["node"],
     &["pmd"],
     &["log"],

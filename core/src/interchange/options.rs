@@ -1,8 +1,12 @@
-//! Options, as JSON from the TypeScript layer, which has checked their types.
+//! Options, as JSON; absent members mean defaults.
 
-use distflow_core::{Error, ErrorKind, Launcher, NodeOptions, Overflow, PmdOptions, Result};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::mailbox::Overflow;
+use crate::node::NodeOptions;
+use crate::pmd::{Launcher, PmdOptions};
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -47,8 +51,11 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     })
 }
 
-/// Options of a node.
-pub fn node(text: &str) -> Result<NodeOptions> {
+/// Options of a node, named as those of the Node.js package, with `maxSize`, `maxBytes` and
+/// `overflow` of the mailbox, the argv `launcher`, and `exclusive`.
+///
+/// Errors: `invalid_argument`.
+pub fn node_options(text: &str) -> Result<NodeOptions> {
     let given: Given = parse(text)?;
     let mut options = NodeOptions {
         alias: given.alias,
@@ -98,8 +105,10 @@ struct GivenPmd {
     auto_shutdown_ms: Option<u64>,
 }
 
-/// Options of an embedded PMD.
-pub fn pmd(text: &str) -> Result<PmdOptions> {
+/// Options of an embedded PMD: `host`, `port`, `insecure`, `autoShutdownMs` (0 = never).
+///
+/// Errors: `invalid_argument`.
+pub fn pmd_options(text: &str) -> Result<PmdOptions> {
     let given: GivenPmd = parse(text)?;
     let mut options = PmdOptions {
         auto_shutdown_ms: given.auto_shutdown_ms.filter(|ms| *ms > 0),
