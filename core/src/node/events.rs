@@ -12,6 +12,7 @@ use crate::limits;
 use crate::mailbox::{MailboxConfig, Overflow};
 use crate::node::shared::outcome;
 use crate::node_state::{NodeEvent, Outcome};
+use crate::park::block_on_timeout;
 
 /// A subscription to a node's events; see [`Node::events`](crate::Node::events).
 #[derive(Debug)]
@@ -70,6 +71,20 @@ impl Drop for EventStream {
 pub struct Sending(pub(super) oneshot::Receiver<Outcome>);
 
 impl Sending {
+    /// Blocks this thread until it is there, but no longer than the limit: `None` then, and the
+    /// wait can go on.
+    pub fn finish_within(&mut self, limit: Duration) -> Option<Result<()>> {
+        let ended = block_on_timeout(&mut self.0, Some(limit))?;
+        Some(match ended {
+            Ok(Outcome::Done(result)) => result,
+            Ok(Outcome::Peers(_)) => Ok(()),
+            Err(_) => Err(Error::new(
+                ErrorKind::Closed,
+                "the node ended while the call waited",
+            )),
+        })
+    }
+
     /// Waits until it is there. Dropping this does not take the message back.
     pub async fn finish(self) -> Result<()> {
         match outcome(self.0).await? {

@@ -1,0 +1,128 @@
+"""Erlang-style nodes for Python.
+
+A process registers a name, finds others by theirs, sends them messages, and sees them come and go
+within milliseconds. A small registry daemon, the PMD, is found or started by the first node;
+messages go directly from process to process. Nodes in Rust, C, C++ and Node.js are peers like any
+other.
+
+:class:`Node` blocks; :class:`distflow.aio.Node` is for asyncio.
+"""
+
+from __future__ import annotations
+
+import atexit as _atexit
+import os as _os
+
+from . import _distflow, _log, aio
+from ._distflow import Message, __version__
+from ._log import connect as connect_logging
+from .errors import (
+    AddressInUseError,
+    AliasInUseError,
+    AlreadyRunningError,
+    BusyError,
+    ClosedError,
+    ConnectionFailedError,
+    DistflowError,
+    ForkedError,
+    InsecureError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidFrameError,
+    InvalidJsonError,
+    InvalidMessageError,
+    IoError,
+    NodeIdInUseError,
+    NodeNotFoundError,
+    NotPmdError,
+    NotStartedError,
+    PmdLaunchFailedError,
+    PmdUnavailableError,
+    ReentrantCallError,
+    RefusedError,
+    ResolveFailedError,
+    TimeoutError,
+    TooLargeError,
+)
+from .node import Node, start
+from .options import NodeOptions, PmdOptions
+from .pmd import Pmd, PmdClient
+from .runtime import MessageMetadata, NodeRuntime
+from .types import (
+    NODE_EVENTS,
+    PMD_EVENTS,
+    Event,
+    MailboxOverflow,
+    Payload,
+    Peer,
+    PeerJoin,
+    PeerLeave,
+    PmdEvent,
+    PmdLost,
+    PmdRestored,
+    PmdStopped,
+    RegistrationRefused,
+    SendFailed,
+    Stats,
+)
+
+__all__ = [
+    "NODE_EVENTS",
+    "PMD_EVENTS",
+    "AddressInUseError",
+    "AliasInUseError",
+    "AlreadyRunningError",
+    "BusyError",
+    "ClosedError",
+    "ConnectionFailedError",
+    "DistflowError",
+    "Event",
+    "ForkedError",
+    "InsecureError",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidFrameError",
+    "InvalidJsonError",
+    "InvalidMessageError",
+    "IoError",
+    "MailboxOverflow",
+    "Message",
+    "MessageMetadata",
+    "Node",
+    "NodeIdInUseError",
+    "NodeNotFoundError",
+    "NodeOptions",
+    "NodeRuntime",
+    "NotPmdError",
+    "NotStartedError",
+    "Payload",
+    "Peer",
+    "PeerJoin",
+    "PeerLeave",
+    "Pmd",
+    "PmdClient",
+    "PmdEvent",
+    "PmdLaunchFailedError",
+    "PmdLost",
+    "PmdOptions",
+    "PmdRestored",
+    "PmdStopped",
+    "PmdUnavailableError",
+    "ReentrantCallError",
+    "RefusedError",
+    "RegistrationRefused",
+    "ResolveFailedError",
+    "SendFailed",
+    "Stats",
+    "TimeoutError",
+    "TooLargeError",
+    "__version__",
+    "aio",
+    "connect_logging",
+    "start",
+]
+
+# Threads of the library end before the interpreter does: none of them enters it afterwards.
+_atexit.register(_distflow.end_all)
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_log._after_fork)

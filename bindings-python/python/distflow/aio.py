@@ -1,0 +1,400 @@
+"""The node for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import weakref
+from collections import deque
+from types import TracebackType
+from typing import Any, AsyncIterator, Callable, Coroutine, Deque, Dict, Generator, Optional, Set
+
+from . import _distflow, types
+from ._base import NodeBase, event_name, native_options
+from ._distflow import Message
+from .errors import ClosedError, NotStartedError, TimeoutError
+from .options import NodeOptions
+from .types import Payload, Peer
+
+_BATCH = 256
+
+# Sends that end at once do not let others run by themselves; after so many they do.
+_SENDS_BETWEEN_TURNS = 1_024
+
+
+class Node(NodeBase):
+    """A node of an event loop: like :class:`distflow.Node`, but nothing blocks.
+
+    .. code-block:: python
+
+        async with distflow.aio.Node(alias="greeter") as node:
+            await node.send("greeter", {"hello": "world"})
+            async for message in node:
+                print(message.sender, message.payload)
+                break
+
+    ``await Node(…)`` starts one too; then :meth:`close` it. It belongs to the loop that starts it,
+    and its methods to that loop's thread. Options are those of :class:`distflow.NodeOptions`.
+
+    Any loop will do that has ``add_reader``. What arrives wakes it by a descriptor, so no other
+    thread needs the interpreter for that, and a loop that is closed is not an error.
+    """
+
+    def __init__(self, options: Optional[NodeOptions] = None, **named: Any) -> None:
+        self._options = native_options(options, named, exclusive=False)
+        self._native = _distflow.NativeNode()
+        self._hub = _distflow.Hub()
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._starting: Optional[asyncio.Future[Any]] = None
+        self._closing: Optional[asyncio.Future[Any]] = None
+        self._calls: Dict[int, asyncio.Future[Any]] = {}
+        self._last_call = 0
+        self._handlers: list[Callable[[Message], object]] = []
+        self._event_handlers: Dict[str, list[Callable[[Any], object]]] = {}
+        self._tasks: Set[asyncio.Future[Any]] = set()
+        self._waiting: Deque[asyncio.Future[Message]] = deque()
+        self._taken: Deque[Message] = deque()
+        self._messages_fd = -1
+        self._reading = False
+        self._sending = False
+        self._holding = False
+        self._sends = 0
+        self._ended = False
+
+    # ------------------------------------------------------------------ start and end
+
+    async def start(self) -> Node:
+        """Starts the node; waits until the PMD knows it. Safe to call twice.
+
+        Errors: those of :class:`distflow.Node`.
+        """
+        if self._starting is None:
+            loop = asyncio.get_running_loop()
+            self._loop = loop
+            loop.add_reader(self._hub.fd, _weakly(self, Node._on_hub))
+            call, self._starting = self._call()
+            try:
+                self._native.begin_start(self._options, self._hub, call)
+            except BaseException as error:
+                self._calls.pop(call, None)
+                self._starting.set_exception(error)
+        try:
+            await asyncio.shield(self._starting)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            self._finish()
+            raise
+        if self._messages_fd < 0:
+            self._messages_fd = self._native.messages_fd()
+            self._flow()
+        return self
+
+    async def close(self) -> None:
+        """Flushes what was sent, unregisters and closes every connection; about 3 s at most when a
+        peer does not respond. Afterwards no handler is called. Safe to call twice."""
+        if self._starting is None or self._ended:
+            self._finish()
+            return
+        if self._closing is None:
+            try:
+                await asyncio.shield(self._starting)
+            except asyncio.CancelledError:
+                raise
+            except BaseException:
+                self._finish()
+                return
+        if self._closing is None:
+            call, self._closing = self._call()
+            self._native.begin_close(self._hub, call)
+        try:
+            await asyncio.shield(self._closing)
+        finally:
+            if self._closing.done():
+                self._finish()
+
+    def _finish(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            self._on_events()
+            loop.remove_reader(self._hub.fd)
+            if self._reading:
+                loop.remove_reader(self._messages_fd)
+            for future in [*self._calls.values(), *self._waiting]:
+                if not future.done():
+                    future.set_exception(ClosedError("the node was closed"))
+        self._reading = False
+        self._calls.clear()
+        self._waiting.clear()
+        self._handlers.clear()
+
+    def __await__(self) -> Generator[Any, None, Node]:
+        return self.start().__await__()
+
+    async def __aenter__(self) -> Node:
+        return await self.start()
+
+    async def __aexit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        await self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended."""
+        return self._ended or self._native.has_ended()
+
+    # ------------------------------------------------------------------ calls
+
+    def _call(self) -> tuple[int, asyncio.Future[Any]]:
+        assert self._loop is not None
+        self._last_call += 1
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._calls[self._last_call] = future
+        return self._last_call, future
+
+    def _running(self) -> None:
+        if self._messages_fd < 0 or self._ended or self._closing is not None:
+            raise NotStartedError("Node not started")
+
+    def _on_hub(self) -> None:
+        # Results after events: what came before an end is told before it.
+        results = self._hub.take()
+        self._on_events()
+        for call, error, value in results:
+            future = self._calls.pop(call, None)
+            if future is None or future.done():
+                continue
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
+                # Whoever waited may have given up.
+                future.exception()
+
+    def _on_events(self) -> None:
+        while True:
+            rows = self._native.take_events()
+            for row in rows:
+                for handler in [*self._event_handlers.get(row[0], ())]:
+                    self._invoke(handler, types.event(row))
+            if len(rows) < _BATCH:
+                return
+
+    def _invoke(self, handler: Callable[[Any], object], argument: object) -> None:
+        assert self._loop is not None
+        try:
+            result = handler(argument)
+            if inspect.isawaitable(result):
+                task = asyncio.ensure_future(result)
+                self._tasks.add(task)
+                task.add_done_callback(self._task_ended)
+        except Exception as error:
+            self._report(error, handler)
+
+    def _task_ended(self, task: asyncio.Future[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                self._report(error, task)
+
+    def _report(self, error: BaseException, source: object) -> None:
+        assert self._loop is not None
+        message = "exception in a handler of a distflow node"
+        context = {"message": message, "exception": error, "source": source, "node": self}
+        self._loop.call_exception_handler(context)
+
+    # ------------------------------------------------------------------ sending
+
+    async def send(self, target: str, payload: Payload, timeout: Optional[float] = None) -> None:
+        """Like :meth:`distflow.Node.send`. As a rule it has nothing to wait for, and returns at once.
+
+        The first message of a turn of the loop is written at once, further ones together.
+        """
+        self._running()
+        if self._sending:
+            self._holding = True
+        else:
+            self._sending = True
+            assert self._loop is not None
+            self._loop.call_soon(self._flush)
+        call = self._last_call + 1
+        if not self._native.begin_send(target, payload, self._holding, self._hub, call):
+            self._sends += 1
+            if self._sends >= _SENDS_BETWEEN_TURNS:
+                self._sends = 0
+                await asyncio.sleep(0)
+            return
+        _, future = self._call()
+        await self._bounded(future, timeout, "the send did not end in time")
+
+    def _flush(self) -> None:
+        holding = self._holding
+        self._sending = self._holding = False
+        if holding:
+            self._native.flush()
+
+    async def _bounded(
+        self, future: asyncio.Future[Any], timeout: Optional[float], text: str
+    ) -> Any:
+        if timeout is None:
+            return await future
+        try:
+            return await asyncio.wait_for(future, timeout)
+        except asyncio.TimeoutError as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise TimeoutError(text) from None
+
+    # ------------------------------------------------------------------ receiving
+
+    def on_message(
+        self, handler: Callable[[Message], Optional[Coroutine[Any, Any, object]]]
+    ) -> None:
+        """Calls a function, or a coroutine function as a task, with every message. Several handlers
+        each get all; while there is one, receivers get nothing.
+
+        What it raises goes to the loop's exception handler, and the next message still comes.
+        """
+        if not callable(handler):
+            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        self._handlers.append(handler)
+        self._flow()
+
+    def on(self, event: str, handler: Callable[[Any], object]) -> None:
+        """Calls a function, or a coroutine function as a task, with every event of a kind from now
+        on. ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``."""
+        name = event_name(event)
+        if not callable(handler):
+            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        self._event_handlers.setdefault(name, []).append(handler)
+
+    async def recv(self, timeout: Optional[float] = None) -> Message:
+        """The next message. Several receivers compete.
+
+        Errors: ``TimeoutError`` after ``timeout`` seconds, ``ClosedError`` when the node has ended.
+        """
+        if not self._taken:
+            self._running()
+            self._taken.extend(self._native.take(_BATCH))
+            if self._taken:
+                # As long as there are messages, others get a turn once a batch.
+                await asyncio.sleep(0)
+        if self._taken:
+            return self._taken.popleft()
+        self._running()
+        assert self._loop is not None
+        future: asyncio.Future[Message] = self._loop.create_future()
+        self._waiting.append(future)
+        self._flow()
+        try:
+            message: Message = await self._bounded(future, timeout, "nothing came in time")
+            return message
+        finally:
+            if not future.done() or future.cancelled():
+                # Given up; it may be the last one.
+                if future in self._waiting:
+                    self._waiting.remove(future)
+                self._flow()
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        """The messages from now on, until the node is closed."""
+        while True:
+            try:
+                message = await self.recv()
+            except (ClosedError, NotStartedError):
+                if self._messages_fd < 0:
+                    raise
+                return
+            yield message
+
+    def _flow(self) -> None:
+        """Has the loop listen for messages exactly while somebody wants one."""
+        if self._loop is None or self._messages_fd < 0 or self._ended:
+            return
+        wanted = bool(self._handlers or self._waiting)
+        if wanted == self._reading:
+            return
+        self._reading = wanted
+        if wanted:
+            self._loop.add_reader(self._messages_fd, _weakly(self, Node._on_messages))
+        else:
+            self._loop.remove_reader(self._messages_fd)
+
+    def _on_messages(self) -> None:
+        if self._handlers:
+            batch = [*self._taken, *self._native.take(_BATCH)]
+            self._taken.clear()
+            for message in batch:
+                for handler in [*self._handlers]:
+                    self._invoke(handler, message)
+        else:
+            self._taken.extend(self._native.take(max(len(self._waiting), 1)))
+            while self._taken and self._waiting:
+                future = self._waiting.popleft()
+                if not future.done():
+                    future.set_result(self._taken.popleft())
+        if self._native.has_ended():
+            # The descriptor stays readable from here on.
+            self._handlers.clear()
+            for future in self._waiting:
+                if not future.done():
+                    future.set_exception(ClosedError("the node has ended"))
+            self._waiting.clear()
+        self._flow()
+
+    # ------------------------------------------------------------------ asking
+
+    async def discover(
+        self, prefix: Optional[str] = None, timeout: Optional[float] = None
+    ) -> list[Peer]:
+        """Like :meth:`distflow.Node.discover`."""
+        self._running()
+        call, future = self._call()
+        self._native.begin_discover(prefix, self._hub, call)
+        rows = await self._bounded(future, timeout, "the discovery did not end in time")
+        return [types.peer(row) for row in rows]
+
+    def __repr__(self) -> str:
+        if self._messages_fd < 0:
+            return "<distflow.aio.Node, not started>"
+        return f"<distflow.aio.Node {self.node_id} alias={self.alias!r}>"
+
+
+def _weakly(node: Node, method: Callable[[Node], None]) -> Callable[[], None]:
+    """A callback that does not keep the node alive: a loop would otherwise hold it for ever."""
+    reference = weakref.ref(node)
+
+    def call() -> None:
+        alive = reference()
+        if alive is not None:
+            method(alive)
+
+    return call
+
+
+_node: Optional[Node] = None
+
+
+async def start(options: Optional[NodeOptions] = None, **named: Any) -> Node:
+    """The node of this process, like :func:`distflow.start`. Concurrent calls share one start."""
+    global _node
+    if _node is None or _node.closed:
+        node = Node.__new__(Node)
+        node.__init__()  # type: ignore[misc]
+        node._options = native_options(options, named, exclusive=True)
+        _node = node
+    node = _node
+    try:
+        return await node.start()
+    except BaseException:
+        if _node is node and node._ended:
+            _node = None
+        raise

@@ -1,0 +1,157 @@
+"""A PMD within this process, and a client of any PMD."""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import Any, Callable, List, Mapping, Optional, Union
+
+from . import _distflow, _log, options as _options, types
+from .errors import InvalidArgumentError, TimeoutError
+from .options import PmdOptions
+from .types import PMD_EVENTS, Peer, PeerJoin, PeerLeave
+
+
+class Pmd:
+    """A PMD within this process: the registry that nodes find each other by. Making one starts it.
+
+    >>> with Pmd(port=0) as pmd:
+    ...     pmd.nodes()
+    []
+
+    Options are the members of :class:`PmdOptions`, by keyword, or one such object.
+
+    Errors: ``InvalidArgumentError``, ``TypeError``, ``InsecureError``, ``AddressInUseError``,
+    ``IoError``.
+    """
+
+    def __init__(self, options: Optional[PmdOptions] = None, **named: Any) -> None:
+        if options is not None and named:
+            raise TypeError("give options either as a PmdOptions or by keyword")
+        text = _options.native(options or PmdOptions(**named))
+        _log.connect()
+        native = _distflow.NativePmd()
+        native.start(text)
+        self._native = native
+        self._port = native.port
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it serves."""
+        return self._native.is_running()
+
+    def nodes(self) -> list[Peer]:
+        """The registered nodes. Error: ``ClosedError`` when it does not serve."""
+        return [types.peer(row) for row in self._native.nodes()]
+
+    def on(self, event: str, handler: Callable[[Any], object]) -> None:
+        """Calls a function with every event of a kind, on the PMD's callback thread.
+
+        ``event`` is a key of :data:`distflow.PMD_EVENTS`; the function gets an object of the class
+        there. What it raises goes to ``sys.unraisablehook``.
+        """
+        if event not in PMD_EVENTS:
+            raise InvalidArgumentError(f"there is no event {event!r}: {', '.join(PMD_EVENTS)}")
+        if not callable(handler):
+            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        name = event.replace("_", ":")
+
+        def call(row: list[Any]) -> None:
+            if row[0] == name:
+                handler(types.event(row))
+
+        self._native.on_event(call)
+
+    def close(self) -> None:
+        """Ends it: its nodes lose their PMD, and look for another. Safe to call twice."""
+        native = getattr(self, "_native", None)
+        if native is not None:
+            native.stop()
+
+    def __enter__(self) -> Pmd:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()
+
+
+class PmdClient:
+    """A connection to a PMD, for programs that only ask, or that register by themselves.
+
+    Making one connects. ``timeout`` in seconds is for connecting and for each request. One request
+    at a time: threads that share a client wait for each other.
+
+    Errors: ``PmdUnavailableError``, ``NotPmdError``, ``TimeoutError``; those of requests are
+    ``PmdUnavailableError`` and ``TimeoutError``, and what the PMD refuses.
+    """
+
+    def __init__(self, host: str = "localhost", port: int = 4369, timeout: float = 5.0) -> None:
+        self._native = _distflow.NativePmdClient(host, port, timeout)
+
+    def register(
+        self,
+        node_id: str,
+        alias: Optional[str],
+        host: str,
+        port: int,
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> None:
+        """Registers a node for as long as this connection lives.
+
+        Errors: ``AliasInUseError``, ``NodeIdInUseError``, ``InvalidArgumentError``.
+        """
+        text = None if meta is None else json.dumps(meta, allow_nan=False)
+        self._native.register(node_id, alias, host, port, text)
+
+    def unregister(self, node_id: str) -> None:
+        """Ends a registration of this connection. Error: ``NodeNotFoundError``."""
+        self._native.unregister(node_id)
+
+    def heartbeat(self, node_id: str) -> None:
+        """Tells that a node lives. Error: ``NodeNotFoundError``."""
+        self._native.heartbeat(node_id)
+
+    def resolve(self, name: str) -> Peer:
+        """The node of an alias or id. Error: ``NodeNotFoundError``."""
+        return types.peer(self._native.resolve(name))
+
+    def list(self, prefix: Optional[str] = None) -> List[Peer]:
+        """The registered nodes, or only those whose alias begins with ``prefix``."""
+        return [types.peer(row) for row in self._native.list(prefix)]
+
+    def watch(self) -> List[Peer]:
+        """Begins to watch: the nodes of this moment; later changes come by :meth:`next_event`."""
+        return [types.peer(row) for row in self._native.watch()]
+
+    def next_event(self, timeout: Optional[float] = None) -> Union[PeerJoin, PeerLeave]:
+        """The next change since :meth:`watch`. Error: ``TimeoutError`` after ``timeout`` seconds."""
+        row = self._native.next_event(timeout)
+        if row is None:
+            raise TimeoutError("nothing came in time")
+        event: Union[PeerJoin, PeerLeave] = types.event(row)
+        return event
+
+    def close(self) -> None:
+        """Ends the connection, what it registered, and every wait on it."""
+        self._native.close()
+
+    def __enter__(self) -> PmdClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        self.close()

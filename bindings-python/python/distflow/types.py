@@ -1,0 +1,173 @@
+"""What nodes tell about each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from . import errors
+from .errors import DistflowError
+
+Payload = Union[Dict[str, Any], List[Any], Tuple[Any, ...], str, int, float, bool, None]
+"""What a message can hold: what JSON can."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A node as the PMD describes it."""
+
+    node_id: str
+    alias: Optional[str]
+    host: str
+    port: int
+    last_heartbeat: Optional[int] = None
+    """Unix milliseconds of its registration or last heartbeat, by the PMD's clock."""
+    meta: Optional[Mapping[str, Any]] = field(default=None, hash=False)
+    """What the node says of itself, if anything."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counters of a node, all since its start."""
+
+    sent: int
+    """Messages accepted by ``send`` and ``try_send``."""
+    delivered: int
+    """Messages given to the program."""
+    dropped: int
+    """Messages that found the mailbox full."""
+    lost_outbound: int
+    """Accepted messages that were given up because their peer could not be reached."""
+    lost_inbound: int
+    """Messages of others that were lost with a connection."""
+    misdirected: int
+    """Messages for another node that arrived here."""
+    waiting: int
+    """Messages that wait to be taken."""
+    bad_frames: int
+    """Frames that were refused."""
+
+
+@dataclass(frozen=True)
+class PeerJoin:
+    """``peer_join``: a node joined. Those that were there before are in ``peers()``."""
+
+    peer: Peer
+
+
+@dataclass(frozen=True)
+class PeerLeave:
+    """``peer_leave``: a node left or died; this one too, when it is closed."""
+
+    peer: Peer
+    reason: str
+    """``unregistered``, ``closed`` (its connection), ``timeout``, ``replaced`` or ``unknown``."""
+
+
+@dataclass(frozen=True)
+class PmdLost:
+    """``pmd_lost``: the connection to the PMD is lost. Messages to known peers still go."""
+
+    error: DistflowError
+
+
+@dataclass(frozen=True)
+class PmdRestored:
+    """``pmd_restored``: registered again; joins and leaves of the meantime have been told."""
+
+
+@dataclass(frozen=True)
+class RegistrationRefused:
+    """``registration_refused``: the PMD refused to register this node again; it is tried again."""
+
+    error: DistflowError
+
+
+@dataclass(frozen=True)
+class MailboxOverflow:
+    """``mailbox_overflow``: messages found the mailbox full. At most once a second."""
+
+    dropped: int
+    """How many since the start."""
+
+
+@dataclass(frozen=True)
+class SendFailed:
+    """``send_failed``: accepted messages that can't be delivered any more."""
+
+    to: str
+    messages: int
+    error: DistflowError
+
+
+@dataclass(frozen=True)
+class PmdStopped:
+    """``stopped``: an embedded PMD serves no longer."""
+
+    reason: str
+    """``closed`` by its owner, or because a client asked or nobody was left."""
+
+
+Event = Union[
+    PeerJoin, PeerLeave, PmdLost, PmdRestored, RegistrationRefused, MailboxOverflow, SendFailed
+]
+"""What happens around a node."""
+
+PmdEvent = Union[PeerJoin, PeerLeave, PmdStopped]
+"""What happens in an embedded PMD."""
+
+NODE_EVENTS: Mapping[str, type[Any]] = {
+    "peer_join": PeerJoin,
+    "peer_leave": PeerLeave,
+    "pmd_lost": PmdLost,
+    "pmd_restored": PmdRestored,
+    "registration_refused": RegistrationRefused,
+    "mailbox_overflow": MailboxOverflow,
+    "send_failed": SendFailed,
+}
+"""The events of a node by the names that ``on`` takes."""
+
+PMD_EVENTS: Mapping[str, type[Any]] = {
+    "peer_join": PeerJoin,
+    "peer_leave": PeerLeave,
+    "stopped": PmdStopped,
+}
+"""The events of an embedded PMD by the names that ``on`` takes."""
+
+
+def peer(row: Mapping[str, Any]) -> Peer:
+    """A peer from the native module's row."""
+    return Peer(
+        row["nodeId"],
+        row.get("alias"),
+        row["host"],
+        row["port"],
+        row.get("lastHeartbeat"),
+        row.get("meta"),
+    )
+
+
+def _error(row: Mapping[str, Any]) -> DistflowError:
+    return errors._make(row["code"], row["message"], row["causes"])
+
+
+def event(row: Sequence[Any]) -> Any:
+    """An event from the native module's row: its name, then its arguments."""
+    name = row[0]
+    if name == "peer:join":
+        return PeerJoin(peer(row[1]))
+    if name == "peer:leave":
+        return PeerLeave(peer(row[1]), row[2])
+    if name == "pmd:lost":
+        return PmdLost(_error(row[1]))
+    if name == "pmd:restored":
+        return PmdRestored()
+    if name == "registration:refused":
+        return RegistrationRefused(_error(row[1]))
+    if name == "mailbox:overflow":
+        return MailboxOverflow(row[1])
+    if name == "send:failed":
+        return SendFailed(row[1], row[2], _error(row[3]))
+    if name == "stopped":
+        return PmdStopped(row[1])
+    raise errors.InternalError(f"unknown event {name}")

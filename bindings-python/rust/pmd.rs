@@ -1,0 +1,214 @@
+//! An embedded PMD, and a client of any PMD.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use distflow_core::names::{Alias, Host, NodeId};
+use distflow_core::wire::pmd::Register;
+use distflow_core::{Error, Interrupter, Pmd, PmdClient, PmdEvent, Result, interchange};
+use parking_lot::Mutex;
+use pyo3::prelude::*;
+
+use crate::node::report;
+use crate::{decode, error, wait};
+
+/// The native half of `distflow.Pmd`.
+#[pyclass(frozen, module = "distflow._distflow")]
+pub struct NativePmd {
+    // Protects the PMD, which is there while it serves; held to look, to put or to take it.
+    pmd: Mutex<Option<Arc<Pmd>>>,
+}
+
+impl NativePmd {
+    fn pmd(&self, py: Python<'_>) -> PyResult<Arc<Pmd>> {
+        let pmd = self.pmd.lock().clone();
+        error::checked(
+            py,
+            pmd.ok_or_else(|| error::closed("the PMD is not running")),
+        )
+    }
+}
+
+#[pymethods]
+impl NativePmd {
+    #[new]
+    fn new() -> Self {
+        Self {
+            pmd: Mutex::new(None),
+        }
+    }
+
+    /// Starts to serve; blocks.
+    fn start(&self, py: Python<'_>, options: &str) -> PyResult<()> {
+        let options = error::checked(py, interchange::pmd_options(options))?;
+        let pmd = wait::run_blocking(py, move || Pmd::start(options))?;
+        *self.pmd.lock() = Some(Arc::new(pmd));
+        Ok(())
+    }
+
+    #[getter]
+    fn port(&self, py: Python<'_>) -> PyResult<u16> {
+        Ok(self.pmd(py)?.port())
+    }
+
+    fn is_running(&self) -> bool {
+        self.pmd.lock().as_ref().is_some_and(|pmd| pmd.is_running())
+    }
+
+    /// The registered nodes, as rows; blocks.
+    fn nodes(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let pmd = self.pmd(py)?;
+        let nodes = wait::run_blocking(py, move || pmd.nodes())?;
+        let rows = interchange::array(nodes.iter().map(|node| interchange::registered(node)));
+        decode::value(py, rows.as_bytes()).map(Bound::unbind)
+    }
+
+    /// Calls a function with each event's row, on the PMD's callback thread.
+    fn on_event(&self, py: Python<'_>, handler: Py<PyAny>) -> PyResult<()> {
+        let pmd = self.pmd(py)?;
+        let call = move |notice: &distflow_core::PmdNotice| {
+            let row = interchange::pmd_event(notice);
+            Python::try_attach(|py| {
+                let called =
+                    decode::value(py, row.as_bytes()).and_then(|row| handler.call1(py, (row,)));
+                report(py, called.map(drop), &handler);
+            });
+        };
+        error::checked(py, pmd.on_event(call))
+    }
+
+    /// Ends it; blocks, but not for the callback thread when it is the caller.
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(pmd) = self.pmd.lock().take() else {
+            return Ok(());
+        };
+        if pmd.is_callback_thread() {
+            pmd.stop_callbacks();
+            return wait::detached(py, move || pmd.stop());
+        }
+        wait::run_blocking(py, move || {
+            pmd.stop();
+            Ok(())
+        })
+    }
+}
+
+/// The native half of `distflow.PmdClient`.
+#[pyclass(frozen, module = "distflow._distflow")]
+pub struct NativePmdClient {
+    // Protects the connection, of which one thread at a time asks something; taken for the length
+    // of a request, without the interpreter's lock.
+    client: Arc<Mutex<PmdClient>>,
+    interrupter: Interrupter,
+}
+
+impl NativePmdClient {
+    fn ask<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        ask: impl FnOnce(&mut PmdClient) -> Result<T> + Send + 'static,
+    ) -> PyResult<T> {
+        let client = self.client.clone();
+        wait::run_blocking(py, move || ask(&mut client.lock()))
+    }
+}
+
+#[pymethods]
+impl NativePmdClient {
+    /// Connects; blocks.
+    #[new]
+    fn new(py: Python<'_>, host: String, port: u16, timeout: f64) -> PyResult<Self> {
+        let timeout = wait::seconds(py, Some(timeout))?.unwrap_or(Duration::MAX);
+        let client =
+            wait::run_blocking(py, move || PmdClient::connect_within(&host, port, timeout))?;
+        let interrupter = error::checked(py, client.interrupter())?;
+        Ok(Self {
+            client: Arc::new(Mutex::new(client)),
+            interrupter,
+        })
+    }
+
+    /// Registers a node for as long as this connection lives.
+    #[pyo3(signature = (node_id, alias, host, port, meta=None))]
+    fn register(
+        &self,
+        py: Python<'_>,
+        node_id: &str,
+        alias: Option<&str>,
+        host: &str,
+        port: u16,
+        meta: Option<String>,
+    ) -> PyResult<()> {
+        let register = || {
+            Ok::<_, Error>(Register {
+                node_id: NodeId::new(node_id)?,
+                alias: alias.map(Alias::new).transpose()?,
+                host: Host::new(host)?,
+                port,
+                caps: None,
+                meta: meta
+                    .as_deref()
+                    .map(distflow_core::wire::pmd::checked_meta)
+                    .transpose()?,
+                session: None,
+            })
+        };
+        let node = error::checked(py, register())?;
+        self.ask(py, move |client| client.register(&node))
+    }
+
+    fn unregister(&self, py: Python<'_>, node_id: String) -> PyResult<()> {
+        self.ask(py, move |client| client.unregister(&node_id))
+    }
+
+    fn heartbeat(&self, py: Python<'_>, node_id: String) -> PyResult<()> {
+        self.ask(py, move |client| client.heartbeat(&node_id))
+    }
+
+    fn resolve(&self, py: Python<'_>, name: String) -> PyResult<Py<PyAny>> {
+        let node = self.ask(py, move |client| client.resolve(&name))?;
+        decode::value(py, interchange::peer(&node).as_bytes()).map(Bound::unbind)
+    }
+
+    #[pyo3(signature = (prefix=None))]
+    fn list(&self, py: Python<'_>, prefix: Option<String>) -> PyResult<Py<PyAny>> {
+        let nodes = self.ask(py, move |client| client.list(prefix.as_deref()))?;
+        let rows = interchange::array(nodes.iter().map(interchange::peer));
+        decode::value(py, rows.as_bytes()).map(Bound::unbind)
+    }
+
+    fn watch(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let nodes = self.ask(py, |client| client.watch())?;
+        let rows = interchange::array(nodes.iter().map(interchange::peer));
+        decode::value(py, rows.as_bytes()).map(Bound::unbind)
+    }
+
+    /// The next event's row; `None` when the time is over. Blocks.
+    #[pyo3(signature = (timeout=None))]
+    fn next_event(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
+        let timeout = wait::seconds(py, timeout)?;
+        let client = &self.client;
+        let event = wait::sliced(py, timeout, |limit| {
+            client.lock().next_event(limit).transpose()
+        })?;
+        let Some(event) = event else {
+            return Ok(None);
+        };
+        let row = match error::checked(py, event)? {
+            PmdEvent::Join(node) => format!("[\"peer:join\",{}]", interchange::peer(&node)),
+            PmdEvent::Leave(node, cause) => format!(
+                "[\"peer:leave\",{},\"{}\"]",
+                interchange::peer(&node),
+                cause.name()
+            ),
+        };
+        decode::value(py, row.as_bytes())
+            .map(Bound::unbind)
+            .map(Some)
+    }
+
+    /// Ends the connection, and with it every wait.
+    fn close(&self) {
+        self.interrupter.interrupt();
+    }
+}
