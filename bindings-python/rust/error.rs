@@ -31,6 +31,14 @@ pub fn raised(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
+/// Whether an exception is one of this package's.
+pub fn is_own(py: Python<'_>, error: &PyErr) -> bool {
+    let class = py
+        .import("distflow.errors")
+        .and_then(|module| module.getattr("DistflowError"));
+    class.is_ok_and(|class| error.is_instance(py, &class))
+}
+
 /// The result of a call of the core's.
 pub fn checked<T>(py: Python<'_>, result: distflow_core::Result<T>) -> PyResult<T> {
     result.map_err(|error| raised(py, &error))

@@ -51,6 +51,7 @@ pub fn end_all(py: Python<'_>) {
         nodes.iter().filter_map(Weak::upgrade).collect()
     };
     py.detach(|| {
+        wait::begin_end();
         let deadline = Instant::now() + Duration::from_millis(NODES_MS);
         let ending: Vec<_> = nodes
             .into_iter()

@@ -6,7 +6,7 @@ use distflow_core::log::{self, Capture, Level};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
-use crate::{decode, error, node};
+use crate::{decode, error, node, wait};
 
 /// Records handed over at once.
 const BATCH: usize = 256;
@@ -48,6 +48,10 @@ fn deliver(capture: &Capture, handler: &Py<PyAny>) {
     while let Ok(first) = capture.recv_timeout(None) {
         let more = std::iter::from_fn(|| capture.try_recv());
         let records: Vec<_> = std::iter::once(first).chain(more).take(BATCH).collect();
+        // The end of the interpreter waits until it is out of it again.
+        let Some(_entered) = wait::enter() else {
+            return;
+        };
         let attached = Python::try_attach(|py| {
             for record in &records {
                 let fields = decode::value(py, record.fields.as_bytes());

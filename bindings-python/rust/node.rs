@@ -259,6 +259,9 @@ impl NativeNode {
             // Once for the batch. Without an interpreter, it is ending.
             Python::try_attach(|py| {
                 for message in messages {
+                    if wait::is_over() {
+                        return;
+                    }
                     let called = maker
                         .make(py, message)
                         .and_then(|message| handler.call1(py, (message,)));
@@ -367,10 +370,13 @@ impl NativeNode {
 
     /// Ends the node; blocks, but not for the callback thread when it is the caller.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        // Without a start there is nothing to end.
+        // Without a start there is nothing to end, and once is enough.
         let Ok(node) = self.inner.node() else {
             return Ok(());
         };
+        if node.has_ended() && wait::is_over() {
+            return Ok(());
+        }
         if node.is_callback_thread() {
             let node = node.clone();
             let ended = wait::detached(py, move || node.shutdown_blocking())?;
@@ -423,6 +429,10 @@ impl NativeNode {
 /// What a handler raised goes to `sys.unraisablehook`; the next one is called all the same.
 pub fn report(py: Python<'_>, called: PyResult<()>, handler: &Py<PyAny>) {
     if let Err(error) = called {
+        if wait::is_over() && error::is_own(py, &error) {
+            // A handler that still runs when its node is ended with the interpreter.
+            return;
+        }
         error.write_unraisable(py, Some(handler.bind(py)));
     }
 }

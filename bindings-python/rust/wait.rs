@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use distflow_core::{Error, ErrorKind, Result, fork};
@@ -18,36 +19,59 @@ struct Running {
     waits: usize,
     /// The process they are counted in; a forked child has none of them.
     generation: u64,
-    /// The interpreter ends: nobody waits any more.
-    ending: bool,
+    /// The interpreter ends, and the thread that does it: nobody waits any more.
+    ending: Option<ThreadId>,
 }
 
 // Protects the count of waits; held to change or to look at it.
 static RUNNING: Mutex<Running> = Mutex::new(Running {
     waits: 0,
     generation: 0,
-    ending: false,
+    ending: None,
 });
 static LESS: Condvar = Condvar::new();
 
 struct Wait;
 
+/// Only daemon threads are left when the interpreter ends. It would end them wherever they are; one
+/// that calls us stays here instead, for it must not enter the interpreter again, and an error
+/// would only be noise.
+struct Parked;
+
+impl Parked {
+    fn stay(&self) -> ! {
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
 impl Wait {
-    fn begin() -> Result<Self> {
+    fn begin() -> std::result::Result<Result<Self>, Parked> {
         let mut running = RUNNING.lock();
         let generation = fork::generation();
         if running.generation != generation {
             *running = Running {
                 waits: 0,
                 generation,
-                ending: false,
+                ending: None,
             };
         }
-        if running.ending {
-            return Err(error::closed("the interpreter is ending"));
+        match running.ending {
+            Some(thread) if thread == std::thread::current().id() => {
+                return Ok(Err(error::closed("the interpreter is ending")));
+            }
+            Some(_) => return Err(Parked),
+            None => {}
         }
         running.waits += 1;
-        Ok(Self)
+        Ok(Ok(Self))
+    }
+
+    /// Whether the interpreter has begun to end during the wait, on another thread.
+    fn is_over(&self) -> bool {
+        let ending = RUNNING.lock().ending;
+        ending.is_some_and(|thread| thread != std::thread::current().id())
     }
 }
 
@@ -61,17 +85,43 @@ impl Drop for Wait {
 
 /// Runs something that waits, without the interpreter's lock.
 pub fn detached<T: Send>(py: Python<'_>, wait: impl FnOnce() -> T + Send) -> PyResult<T> {
+    let begun = match Wait::begin() {
+        Ok(begun) => begun,
+        Err(parked) => py.detach(|| parked.stay()),
+    };
     // Given up only when the lock is back: the end of the interpreter waits for that.
-    let guard = error::checked(py, Wait::begin())?;
-    let result = py.detach(wait);
+    let guard = error::checked(py, begun)?;
+    let (result, guard) = py.detach(|| {
+        let result = wait();
+        if guard.is_over() {
+            drop(guard);
+            Parked.stay();
+        }
+        (result, guard)
+    });
     drop(guard);
     Ok(result)
 }
 
-/// From here on nobody begins to wait; waits until nobody does, or for so long.
+/// Counts a thread of ours that is about to enter the interpreter, until the value is dropped;
+/// `None` when the interpreter ends.
+pub fn enter() -> Option<impl Drop> {
+    Wait::begin().ok()?.ok()
+}
+
+/// From here on nobody begins to wait, and who waits does not come back.
+pub fn begin_end() {
+    RUNNING.lock().ending = Some(std::thread::current().id());
+}
+
+/// Whether the interpreter has begun to end.
+pub fn is_over() -> bool {
+    RUNNING.lock().ending.is_some()
+}
+
+/// Waits until nobody waits any more or comes back from a wait, or for so long.
 pub fn end(limit: Duration) {
     let mut running = RUNNING.lock();
-    running.ending = true;
     let deadline = Instant::now() + limit;
     while running.waits > 0 && running.generation == fork::generation() {
         if LESS.wait_until(&mut running, deadline).timed_out() {

@@ -10,6 +10,10 @@ other.
 
 from __future__ import annotations
 
+# isort: off
+from . import _interpreter as _interpreter
+# isort: on
+
 import atexit as _atexit
 import os as _os
 

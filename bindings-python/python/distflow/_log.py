@@ -22,7 +22,9 @@ def _native_level(level: int) -> int:
 
 
 def _emit(level: int, target: str, message: str, fields: dict[str, Any]) -> None:
-    logger = logging.getLogger("distflow." + target.replace("::", ".").replace("distflow_core.", ""))
+    logger = logging.getLogger(
+        "distflow." + target.replace("::", ".").replace("distflow_core.", "")
+    )
     python = _LEVELS[level]
     if logger.isEnabledFor(python):
         more = "".join(f" {name}={value}" for name, value in fields.items())

@@ -214,7 +214,7 @@ class Node(NodeBase):
     # ------------------------------------------------------------------ sending
 
     async def send(self, target: str, payload: Payload, timeout: Optional[float] = None) -> None:
-        """Like :meth:`distflow.Node.send`. As a rule it has nothing to wait for, and returns at once.
+        """Like :meth:`distflow.Node.send`. As a rule there is nothing to wait for.
 
         The first message of a turn of the loop is written at once, further ones together.
         """

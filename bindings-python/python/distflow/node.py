@@ -81,8 +81,8 @@ class Node(NodeBase):
     def on(self, event: str, handler: Callable[[Any], object]) -> None:
         """Calls a function with every event of a kind from now on, on the node's own thread.
 
-        ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``; the function gets
-        an object of the class there. What it raises goes to ``sys.unraisablehook``.
+        ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``; the function
+        gets an object of the class there. What it raises goes to ``sys.unraisablehook``.
         """
         name = event_name(event)
         if not callable(handler):
@@ -107,9 +107,7 @@ class Node(NodeBase):
         event: Event = types.event(row)
         return event
 
-    def discover(
-        self, prefix: Optional[str] = None, timeout: Optional[float] = None
-    ) -> list[Peer]:
+    def discover(self, prefix: Optional[str] = None, timeout: Optional[float] = None) -> list[Peer]:
         """Asks the PMD for everyone else, or only those whose alias begins with ``prefix``.
 
         Errors: ``NotStartedError``, ``PmdUnavailableError``, ``TimeoutError``.

@@ -6,7 +6,8 @@ import json
 from types import TracebackType
 from typing import Any, Callable, List, Mapping, Optional, Union
 
-from . import _distflow, _log, options as _options, types
+from . import _distflow, _log, types
+from . import options as _options
 from .errors import InvalidArgumentError, TimeoutError
 from .options import PmdOptions
 from .types import PMD_EVENTS, Peer, PeerJoin, PeerLeave
@@ -134,7 +135,10 @@ class PmdClient:
         return [types.peer(row) for row in self._native.watch()]
 
     def next_event(self, timeout: Optional[float] = None) -> Union[PeerJoin, PeerLeave]:
-        """The next change since :meth:`watch`. Error: ``TimeoutError`` after ``timeout`` seconds."""
+        """The next change since :meth:`watch`.
+
+        Error: ``TimeoutError`` after ``timeout`` seconds.
+        """
         row = self._native.next_event(timeout)
         if row is None:
             raise TimeoutError("nothing came in time")

@@ -47,7 +47,7 @@ class NodeRuntime:
 
     @classmethod
     async def start(cls, **options: Any) -> NodeRuntime:
-        """Starts the node of this process, or returns it. Options as :class:`distflow.NodeOptions`."""
+        """Starts the node of this process, or returns it. Options: :class:`NodeOptions`."""
         return cls(await aio.start(**options))
 
     async def send(self, target: str, message: Payload) -> None:

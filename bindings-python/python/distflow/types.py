@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import errors
 from .errors import DistflowError
@@ -151,23 +151,18 @@ def _error(row: Mapping[str, Any]) -> DistflowError:
     return errors._make(row["code"], row["message"], row["causes"])
 
 
+_EVENTS: Mapping[str, Callable[..., Any]] = {
+    "peer:join": lambda row: PeerJoin(peer(row)),
+    "peer:leave": lambda row, reason: PeerLeave(peer(row), reason),
+    "pmd:lost": lambda error: PmdLost(_error(error)),
+    "pmd:restored": PmdRestored,
+    "registration:refused": lambda error: RegistrationRefused(_error(error)),
+    "mailbox:overflow": MailboxOverflow,
+    "send:failed": lambda to, messages, error: SendFailed(to, messages, _error(error)),
+    "stopped": PmdStopped,
+}
+
+
 def event(row: Sequence[Any]) -> Any:
     """An event from the native module's row: its name, then its arguments."""
-    name = row[0]
-    if name == "peer:join":
-        return PeerJoin(peer(row[1]))
-    if name == "peer:leave":
-        return PeerLeave(peer(row[1]), row[2])
-    if name == "pmd:lost":
-        return PmdLost(_error(row[1]))
-    if name == "pmd:restored":
-        return PmdRestored()
-    if name == "registration:refused":
-        return RegistrationRefused(_error(row[1]))
-    if name == "mailbox:overflow":
-        return MailboxOverflow(row[1])
-    if name == "send:failed":
-        return SendFailed(row[1], row[2], _error(row[3]))
-    if name == "stopped":
-        return PmdStopped(row[1])
-    raise errors.InternalError(f"unknown event {name}")
+    return _EVENTS[row[0]](*row[1:])

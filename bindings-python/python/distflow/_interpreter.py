@@ -1,0 +1,22 @@
+"""Refuses to be imported where it does not work. Imported before anything native."""
+
+from __future__ import annotations
+
+import importlib
+
+
+def _is_main() -> bool:
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            interpreters = importlib.import_module(name)
+        except ImportError:
+            continue
+        return bool(interpreters.get_current() == interpreters.get_main())
+    return True
+
+
+if not _is_main():
+    raise ImportError(
+        "distflow does not support subinterpreters: import it in the main one, "
+        "or run another process"
+    )

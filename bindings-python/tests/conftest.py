@@ -1,0 +1,92 @@
+"""What the tests share. Every wait has this limit; nothing is timed closer than that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Callable, Iterator
+
+import distflow
+import pytest
+
+LIMIT = 30.0
+
+
+@pytest.fixture
+def pmd() -> Iterator[distflow.Pmd]:
+    with distflow.Pmd(port=0) as pmd:
+        yield pmd
+
+
+@pytest.fixture
+def make(pmd: distflow.Pmd) -> Iterator[Callable[..., distflow.Node]]:
+    """Makes nodes that end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(alias: str | None = None, **options: Any) -> distflow.Node:
+            node = distflow.Node(alias=alias, pmd_port=pmd.port, auto_start=False, **options)
+            return stack.enter_context(node)
+
+        yield make
+
+
+class Program:
+    """A Python program in a process of its own."""
+
+    def __init__(self, code: str, *arguments: str, **options: Any) -> None:
+        command = [sys.executable, "-X", "dev", "-c", code, *arguments]
+        self.process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+
+    def line(self) -> str:
+        """The next line it prints."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def interrupt(self) -> float:
+        """Ctrl-C; the seconds until it has ended."""
+        begun = time.monotonic()
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(LIMIT)
+        return time.monotonic() - begun
+
+    def end(self) -> tuple[int, str, str]:
+        """Waits for its end: exit code, the rest of its output, and of its errors."""
+        out, err = self.process.communicate(timeout=LIMIT)
+        return self.process.returncode, out, err
+
+
+@pytest.fixture
+def run() -> Iterator[Callable[..., Program]]:
+    """Runs programs that end with the test at the latest."""
+    programs: list[Program] = []
+
+    def run(code: str, *arguments: str, **options: Any) -> Program:
+        program = Program(code, *arguments, **options)
+        programs.append(program)
+        return program
+
+    yield run
+    for program in programs:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.process.pid, signal.SIGKILL)
+        program.process.communicate()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits until something is true."""
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.005)

@@ -1,0 +1,287 @@
+"""Nodes of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from typing import Any, Callable, Coroutine
+
+import distflow
+import pytest
+from distflow import Message, NodeRuntime, PeerJoin, aio
+
+from .conftest import LIMIT
+
+Scenario = Callable[[distflow.Pmd], Coroutine[Any, Any, None]]
+
+
+def node(pmd: distflow.Pmd, alias: str | None = None, **options: Any) -> aio.Node:
+    return aio.Node(alias=alias, pmd_port=pmd.port, auto_start=False, **options)
+
+
+def play(scenario: Scenario, pmd: distflow.Pmd) -> None:
+    """Runs a scenario in a loop that takes what nobody catches as a failure."""
+    problems: list[Any] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: problems.append(context))
+        await asyncio.wait_for(scenario(pmd), LIMIT * 2)
+
+    asyncio.run(main())
+    gc.collect()
+    assert problems == []
+    assert pmd.nodes() == []
+
+
+def test_messages_pass_in_order_by_iteration(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a, node(pmd, "b", overflow="block") as b:
+            count = 10_000
+
+            async def send() -> None:
+                for at in range(count):
+                    await a.send("b", {"at": at})
+
+            sending = asyncio.create_task(send())
+            at = 0
+            async for message in b:
+                assert message.payload == {"at": at}
+                at += 1
+                if at == count:
+                    break
+            await sending
+            assert (message.sender, message.recipient) == (a.node_id, b.node_id)
+            # A burst without a turn of the loop in between keeps its order, and goes out.
+            for at in range(2_000):
+                a.try_send("b", at)
+            await asyncio.gather(*[a.send("b", at) for at in range(2_000, 3_000)])
+            for at in range(3_000):
+                assert (await b.recv(LIMIT)).payload == at
+
+    play(scenario, pmd)
+    # A second loop in the same process.
+    play(scenario, pmd)
+
+
+def test_handlers_may_be_functions_or_coroutines(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a, node(pmd, "b") as b:
+            plain: list[Any] = []
+            thread = threading.current_thread()
+
+            async def answer(message: Message) -> None:
+                await b.send(message.sender, ["got", message.payload])
+
+            b.on_message(
+                lambda message: plain.append((message.payload, threading.current_thread()))
+            )
+            b.on_message(answer)
+            for at in range(100):
+                await a.send("b", at)
+            answers = [(await a.recv(LIMIT)).payload for _ in range(100)]
+            assert answers == [["got", at] for at in range(100)]
+            assert plain == [(at, thread) for at in range(100)]
+
+    play(scenario, pmd)
+
+
+def test_what_a_handler_raises_goes_to_the_loop_and_stops_nobody(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        contexts: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, it: contexts.append(it))
+        async with node(pmd, "a") as a:
+            got: asyncio.Queue[int] = asyncio.Queue()
+
+            def plain(message: Message) -> None:
+                raise RuntimeError("plain")
+
+            async def task(message: Message) -> None:
+                raise RuntimeError("task")
+
+            a.on_message(plain)
+            a.on_message(task)
+            a.on_message(lambda message: got.put_nowait(message.payload))
+            await a.send("a", 1)
+            await a.send("a", 2)
+            assert [await got.get(), await got.get()] == [1, 2]
+            while len(contexts) < 4:
+                await asyncio.sleep(0)
+        assert sorted(str(it["exception"]) for it in contexts) == ["plain"] * 2 + ["task"] * 2
+
+    play(scenario, pmd)
+
+
+def test_events_are_told(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a:
+            events: asyncio.Queue[Any] = asyncio.Queue()
+            a.on("peer_join", events.put)
+            a.on("peer_leave", events.put_nowait)
+            async with node(pmd, "b", meta={"n": 1}) as b:
+                join = await asyncio.wait_for(events.get(), LIMIT)
+                assert join == PeerJoin(join.peer)
+                assert (join.peer.node_id, join.peer.meta) == (b.node_id, {"n": 1})
+                assert [peer.alias for peer in a.peers()] == ["b"]
+                assert [peer.alias for peer in await a.discover()] == ["b"]
+                assert await a.discover("x") == []
+            leave = await asyncio.wait_for(events.get(), LIMIT)
+            assert (leave.peer.alias, leave.reason) == ("b", "unregistered")
+            with pytest.raises(ValueError, match="there is no event"):
+                a.on("nonsense", print)
+
+    play(scenario, pmd)
+
+
+def test_errors_are_those_of_the_blocking_node(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a:
+            with pytest.raises(
+                distflow.ResolveFailedError, match=r"Failed to resolve target: nobody"
+            ):
+                await a.send("nobody", 1)
+            with pytest.raises(TypeError, match="bytes can't be sent"):
+                await a.send("a", b"")  # type: ignore[arg-type]
+            with pytest.raises(TimeoutError):
+                await a.recv(0.01)
+            with pytest.raises(distflow.AliasInUseError):
+                await node(pmd, "a").start()
+            with pytest.raises(ValueError, match="overflow"):
+                await node(pmd, overflow="nonsense")
+            unstarted = node(pmd)
+            with pytest.raises(distflow.NotStartedError):
+                await unstarted.send("a", 1)
+            with pytest.raises(distflow.NotStartedError):
+                await unstarted.recv()
+            await unstarted.close()
+        with pytest.raises(distflow.NotStartedError, match=r"^Node not started$"):
+            await a.send("a", 1)
+        await a.close()
+        assert a.closed
+
+    play(scenario, pmd)
+
+
+def test_a_close_ends_every_wait(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a:
+            waits = [asyncio.create_task(a.recv()) for _ in range(100)]
+
+            async def iterate() -> list[Message]:
+                return [message async for message in a]
+
+            iteration = asyncio.create_task(iterate())
+            await asyncio.sleep(0)
+            await a.close()
+            results = await asyncio.gather(*waits, return_exceptions=True)
+            assert {type(result) for result in results} == {distflow.ClosedError}
+            assert await iteration == []
+
+    play(scenario, pmd)
+
+
+def test_waits_can_be_cancelled_without_losing_messages(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a, node(pmd, "b") as b:
+            for at in range(200):
+                wait = asyncio.create_task(b.recv())
+                await asyncio.sleep(0)
+                wait.cancel()
+                await a.send("b", at)
+                with pytest.raises(asyncio.CancelledError):
+                    await wait
+                assert (await b.recv(LIMIT)).payload == at
+            starting = asyncio.create_task(node(pmd, "c").start())
+            await asyncio.sleep(0)
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+
+    async def with_late_end(pmd: distflow.Pmd) -> None:
+        await scenario(pmd)
+        gc.collect()
+        while pmd.nodes():
+            await asyncio.sleep(0.005)
+
+    play(with_late_end, pmd)
+
+
+def test_a_tight_loop_of_sends_lets_others_run(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a, node(pmd, "b", overflow="drop-oldest"):
+            await a.send("b", 0)
+            turns = 0
+
+            async def count() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            counting = asyncio.create_task(count())
+            for at in range(20_000):
+                await a.send("b", at)
+            assert turns > 5
+            counting.cancel()
+
+    play(scenario, pmd)
+
+
+def test_a_node_outlives_a_loop_that_is_closed(pmd: distflow.Pmd) -> None:
+    async def forget() -> aio.Node:
+        return await node(pmd, "forgotten")
+
+    # Neither closed nor ended by its loop: it ends when it is dropped.
+    loop = asyncio.new_event_loop()
+    forgotten = loop.run_until_complete(forget())
+    loop.close()
+    with distflow.Node(pmd_port=pmd.port, auto_start=False) as other:
+        other.send("forgotten", 1)
+    del forgotten
+    gc.collect()
+    while pmd.nodes():
+        pass
+
+
+def test_other_loops(pmd: distflow.Pmd) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def scenario() -> None:
+        async with node(pmd, "a") as a, node(pmd, "b", overflow="block") as b:
+            for at in range(5_000):
+                await a.send("b", at)
+            assert [(await b.recv(LIMIT)).payload for _ in range(5_000)] == list(range(5_000))
+
+    loop = uvloop.new_event_loop()
+    loop.run_until_complete(asyncio.wait_for(scenario(), LIMIT))
+    loop.close()
+
+
+def test_the_names_of_the_typescript_packages(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        options = {"pmd_port": pmd.port, "auto_start": False}
+        first, second = await asyncio.gather(
+            NodeRuntime.start(alias="one", **options), NodeRuntime.start(alias="two", **options)
+        )
+        assert first.get_node_id() == second.get_node_id() and first.get_alias() == "one"
+        got: asyncio.Queue[Any] = asyncio.Queue()
+        joins: asyncio.Queue[Any] = asyncio.Queue()
+        first.on_message(lambda message, meta: got.put_nowait((message, meta)))
+        first.on("peer:join", joins.put_nowait)
+        await first.send("one", {"hello": 1})
+        message, meta = await got.get()
+        assert message == {"hello": 1}
+        assert (meta.sender, meta.recipient) == (first.get_node_id(), first.get_node_id())
+        async with node(pmd, "b"):
+            assert (await joins.get()).alias == "b"
+            assert [peer.alias for peer in await first.discover()] == ["b"]
+        await first.shutdown()
+        await second.shutdown()
+        with pytest.raises(distflow.NotStartedError):
+            await first.send("one", 1)
+        again = await NodeRuntime.start(alias="again", **options)
+        assert again.get_alias() == "again"
+        await again.shutdown()
+
+    play(scenario, pmd)

@@ -1,0 +1,327 @@
+"""Nodes that block."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from typing import Any, Callable
+
+import distflow
+import pytest
+from distflow import Message, Node, NodeOptions, PeerJoin, PeerLeave
+
+from .conftest import LIMIT, until
+
+Make = Callable[..., Node]
+
+
+def test_a_node_tells_who_it_is(pmd: distflow.Pmd, make: Make) -> None:
+    node = make("me", node_id="fixed-id", meta={"zone": "x"})
+    assert (node.node_id, node.alias, node.is_registered, node.closed) == (
+        "fixed-id",
+        "me",
+        True,
+        False,
+    )
+    assert 0 < node.port < 65_536
+    assert repr(node) == "<distflow.Node fixed-id alias='me'>"
+    [registered] = pmd.nodes()
+    assert registered.meta == {"zone": "x"}
+    nameless = make()
+    assert nameless.alias is None and len(nameless.node_id) == 16
+    node.close()
+    assert node.closed
+
+
+def test_messages_pass_unchanged_and_in_order(make: Make) -> None:
+    a, b = make("a"), make("b", overflow="block")
+    count = 10_000
+    sender = threading.Thread(
+        target=lambda: [a.send("b", {"at": at, "text": "é" * (at % 50)}) for at in range(count)]
+    )
+    sender.start()
+    for at, message in enumerate(b):
+        assert message.payload == {"at": at, "text": "é" * (at % 50)}
+        assert (message.sender, message.recipient) == (a.node_id, b.node_id)
+        if at == count - 1:
+            break
+    sender.join()
+    assert message.timestamp > 1_700_000_000_000
+    b.send(message.sender, "by id")
+    assert a.recv(LIMIT).payload == "by id"
+    a.send("a", None)
+    assert a.recv(LIMIT).payload is None
+    stats = b.stats()
+    assert (stats.delivered, stats.dropped, stats.waiting, stats.sent) == (count, 0, 0, 1)
+
+
+def test_messages_can_be_matched_compared_and_made(make: Make) -> None:
+    a = make("a")
+    a.send("a", [1])
+    message = a.recv(LIMIT)
+    same = Message([1], a.node_id, a.node_id, message.timestamp)
+    assert message == same and message != Message([2], "x", "y", 0) and message != 1
+    assert repr(message).startswith("Message(payload=[1], sender='")
+    assert Message.__match_args__ == ("payload", "sender", "recipient", "timestamp")
+
+
+def test_errors_have_classes_codes_and_the_texts_of_the_originals(make: Make) -> None:
+    a, _ = make("a"), make("b")
+    with pytest.raises(LookupError, match=r"^Failed to resolve target: nobody$") as caught:
+        a.send("nobody", 1)
+    assert isinstance(caught.value, distflow.ResolveFailedError)
+    assert (caught.value.code, caught.value.causes) == ("resolve_failed", ("Node not found",))
+    with pytest.raises(distflow.ResolveFailedError):
+        a.try_send("nobody", 1)
+    with pytest.raises(distflow.AliasInUseError, match=r"^Alias 'b' already in use$"):
+        make("b")
+    with pytest.raises(distflow.TooLargeError):
+        a.send("b", "x" * (17 << 20))
+    with pytest.raises(TimeoutError):
+        a.recv(0.01)
+    with pytest.raises(TimeoutError):
+        a.recv(0)
+    with pytest.raises(distflow.TimeoutError):
+        make("c").next_event(0.01)
+    a.close()
+    with pytest.raises(distflow.NotStartedError, match=r"^Node not started$"):
+        a.send("b", 1)
+    with pytest.raises(distflow.ClosedError):
+        a.recv()
+    with pytest.raises(distflow.NotStartedError):
+        a.discover()
+    assert list(a) == []
+    a.close()
+
+
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"alias": 1}, TypeError, "alias must be a str, not int"),
+    ({"alias": "x" * 256}, distflow.InvalidArgumentError, "256 bytes"),
+    ({"alias": "a\nb"}, ValueError, "control characters"),
+    ({"pmd_port": 70_000}, ValueError, "pmd_port must be 0 to 65535"),
+    ({"pmd_port": 0}, ValueError, "pmd_port must be 1 to 65535"),
+    ({"pmd_port": "4369"}, TypeError, "pmd_port must be an int, not str"),
+    ({"pmd_port": True}, TypeError, "pmd_port must be an int, not bool"),
+    ({"start_timeout": -1}, ValueError, "start_timeout must be"),
+    ({"auto_start": 1}, TypeError, "auto_start must be a bool"),
+    ({"overflow": "explode"}, ValueError, "overflow"),
+    ({"mailbox_size": 0}, ValueError, "at least 1 message"),
+    ({"meta": [1]}, TypeError, "meta must be a mapping"),
+    ({"meta": {"a": {1}}}, ValueError, "meta can't be written as JSON"),
+    ({"listen_host": "0.0.0.0"}, distflow.InsecureError, "insecure"),
+    ({"alais": "x"}, TypeError, "alais"),
+]
+
+
+@pytest.mark.parametrize(("options", "kind", "text"), WRONG)
+def test_wrong_options_are_named(
+    pmd: distflow.Pmd, options: dict[str, Any], kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind, match=text):
+        Node(**{"pmd_port": pmd.port, "auto_start": False, **options})
+    assert pmd.nodes() == []
+
+
+def test_options_may_be_one_object(pmd: distflow.Pmd) -> None:
+    options = NodeOptions(alias="a", pmd_port=pmd.port, auto_start=False)
+    with Node(options) as node:
+        assert node.alias == "a"
+    with pytest.raises(TypeError, match="either"):
+        Node(options, alias="b")
+    with pytest.raises(TypeError, match="must be a NodeOptions, not dict"):
+        Node({"alias": "b"})  # type: ignore[arg-type]
+
+
+def test_wrong_arguments_are_named(make: Make) -> None:
+    a = make("a")
+    with pytest.raises(TypeError):
+        a.send(1, 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        a.send("a")  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="timeout must be None or at least 0"):
+        a.recv(-1)
+    with pytest.raises(ValueError, match="timeout"):
+        a.recv(float("nan"))
+    with pytest.raises(TypeError, match="callable"):
+        a.on_message(1)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="there is no event 'peer_jion': peer_join, peer_leave"):
+        a.on("peer_jion", print)
+
+
+def test_handlers_get_messages_and_one_that_raises_stops_nobody(make: Make) -> None:
+    a, b = make("a"), make("b", overflow="block")
+    reported: list[Any] = []
+    hook, sys.unraisablehook = sys.unraisablehook, lambda args: reported.append(args.exc_value)
+    try:
+        a.send("b", 0)
+        got: list[Any] = []
+
+        def raises(message: Message) -> None:
+            if message.payload == 1:
+                raise RuntimeError("on purpose")
+
+        b.on_message(lambda message: got.append((message.payload, threading.current_thread())))
+        b.on_message(raises)
+        for at in range(1, 2_000):
+            a.send("b", at)
+        until(lambda: len(got) == 2_000)
+        assert [payload for payload, _ in got] == list(range(2_000))
+        assert threading.current_thread() not in {thread for _, thread in got}
+        until(lambda: len(reported) == 1)
+        assert str(reported[0]) == "on purpose"
+    finally:
+        sys.unraisablehook = hook
+
+
+def test_a_handler_may_answer_ask_and_close(make: Make) -> None:
+    a, b = make("a"), make("b")
+    peers: list[Any] = []
+
+    def answer(message: Message) -> None:
+        peers.extend(b.discover())
+        b.send(message.sender, ["got", message.payload])
+        if message.payload == "last":
+            b.close()
+
+    b.on_message(answer)
+    a.send("b", 1)
+    assert a.recv(LIMIT).payload == ["got", 1]
+    a.send("b", "last")
+    assert a.recv(LIMIT).payload == ["got", "last"]
+    until(lambda: b.closed)
+    assert [peer.alias for peer in peers] == ["a", "a"]
+
+
+def test_after_close_no_handler_is_called(make: Make) -> None:
+    a = make("a", overflow="drop-oldest")
+    for _ in range(20):
+        late: list[int] = []
+        b = make("b", overflow="drop-oldest")
+        ended = threading.Event()
+
+        def note(message: Message, ended: threading.Event = ended, late: Any = late) -> None:
+            if ended.is_set():
+                late.append(message.payload)
+
+        b.on_message(note)
+        for at in range(500):
+            a.send("b", at)
+        b.close()
+        ended.set()
+        assert late == []
+
+
+def test_joins_and_leaves_are_told(make: Make) -> None:
+    a = make("a")
+    joined, left = threading.Event(), threading.Event()
+    told: list[Any] = []
+
+    def note(event: Any) -> None:
+        told.append(event)
+        (joined if isinstance(event, PeerJoin) else left).set()
+
+    a.on("peer_join", note)
+    a.on("peer_leave", note)
+    b = make("b", meta={"zone": "x"})
+    assert joined.wait(LIMIT)
+    b_id = b.node_id
+    b.close()
+    assert left.wait(LIMIT)
+    join, leave = told
+    assert isinstance(join, PeerJoin) and isinstance(leave, PeerLeave)
+    assert (join.peer.node_id, join.peer.alias, join.peer.meta) == (b_id, "b", {"zone": "x"})
+    assert (leave.peer, leave.reason) == (join.peer, "unregistered")
+    assert [a.next_event(LIMIT), a.next_event(LIMIT)] == told
+    a.close()
+    # Its own leave, and then nothing more.
+    assert isinstance(a.next_event(LIMIT), PeerLeave)
+    with pytest.raises(distflow.ClosedError):
+        a.next_event()
+
+
+def test_discover_and_peers(make: Make) -> None:
+    a, _, _ = make("a"), make("svc-1"), make("svc-2")
+    assert sorted(peer.alias or "" for peer in a.discover()) == ["svc-1", "svc-2"]
+    assert [peer.alias for peer in a.discover("svc-1", timeout=LIMIT)] == ["svc-1"]
+    until(lambda: len(a.peers()) == 2)
+
+
+def test_the_loss_of_the_pmd_is_told_and_mended(pmd: distflow.Pmd, make: Make) -> None:
+    a = make("a")
+    lost, restored = threading.Event(), threading.Event()
+    a.on("pmd_lost", lambda event: lost.set())
+    a.on("pmd_restored", lambda event: restored.set())
+    port = pmd.port
+    pmd.close()
+    assert lost.wait(LIMIT)
+    with distflow.Pmd(port=port) as again:
+        assert restored.wait(LIMIT)
+        assert [node.alias for node in again.nodes()] == ["a"]
+        a.close()
+
+
+def test_a_full_mailbox_is_counted_and_told(make: Make) -> None:
+    a, b = make("a"), make("b", mailbox_size=10)
+    told = threading.Event()
+    b.on("mailbox_overflow", lambda event: told.set())
+    for at in range(100):
+        a.send("b", at)
+    until(lambda: b.stats().dropped + b.stats().waiting == 100)
+    assert told.wait(LIMIT)
+    assert [b.recv(LIMIT).payload for _ in range(10)] == list(range(10))
+
+
+def test_other_threads_run_while_one_waits(make: Make) -> None:
+    a = make("a")
+    got: list[Any] = []
+    receiver = threading.Thread(target=lambda: got.append(a.recv(LIMIT).payload))
+    receiver.start()
+    total = sum(range(200_000))
+    assert receiver.is_alive()
+    a.send("a", total)
+    receiver.join(LIMIT)
+    assert got == [total]
+
+
+def test_threads_share_a_node(make: Make) -> None:
+    a, b = make("a", overflow="block"), make("b", overflow="block")
+    got: list[int] = []
+
+    def receive() -> None:
+        for message in b:
+            got.append(message.payload)
+
+    receivers = [threading.Thread(target=receive) for _ in range(4)]
+    senders = [
+        threading.Thread(target=lambda base=base: [a.send("b", base + at) for at in range(500)])
+        for base in range(0, 2_000, 500)
+    ]
+    for thread in receivers + senders:
+        thread.start()
+    for thread in senders:
+        thread.join(LIMIT)
+    until(lambda: len(got) == 2_000)
+    b.close()
+    for thread in receivers:
+        thread.join(LIMIT)
+    assert sorted(got) == list(range(2_000))
+
+
+def test_start_is_the_node_of_the_process(pmd: distflow.Pmd) -> None:
+    node = distflow.start(alias="one", pmd_port=pmd.port, auto_start=False)
+    try:
+        assert distflow.start(alias="ignored") is node
+    finally:
+        node.close()
+    again = distflow.start(alias="two", pmd_port=pmd.port, auto_start=False)
+    assert again is not node and again.alias == "two"
+    again.close()
+
+
+def test_a_node_that_is_forgotten_warns_and_ends(pmd: distflow.Pmd) -> None:
+    node = Node(pmd_port=pmd.port, auto_start=False)
+    with pytest.warns(ResourceWarning, match="unclosed <distflow.Node"):
+        del node
+        gc.collect()
+    until(lambda: pmd.nodes() == [])

@@ -1,0 +1,307 @@
+"""How nodes behave towards the process they are in."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from typing import Any, Callable
+
+import distflow
+import pytest
+
+from .conftest import LIMIT, until
+
+Run = Callable[..., Any]
+Make = Callable[..., distflow.Node]
+
+REPEATS = int(os.environ.get("REPEATS", "15"))
+
+HEAD = """
+import atexit, asyncio, os, signal, sys, threading, time, warnings
+warnings.simplefilter("ignore", ResourceWarning)
+import distflow
+from distflow import aio
+port = int(sys.argv[1])
+options = dict(pmd_port=port, auto_start=False)
+"""
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "node.recv()",
+        "next(iter(node))",
+        "node.next_event()",
+        "list(node)",
+        "node.send('full', 'x' * 3_000_000)",
+        "distflow.PmdClient(port=port).next_event()",
+    ],
+)
+def test_ctrl_c_ends_a_wait(pmd: distflow.Pmd, make: Make, run: Run, wait: str) -> None:
+    # A receiver that lets its senders wait.
+    make("full", overflow="block", mailbox_size=1)
+    program = run(
+        HEAD
+        + f"""
+node = distflow.Node(**options)
+try:
+    print("ready", flush=True)
+    while True:
+        {wait}
+except KeyboardInterrupt:
+    node.close()
+    print("interrupted", flush=True)
+""",
+        str(pmd.port),
+    )
+    assert program.line() == "ready"
+    took = program.interrupt()
+    assert program.end() == (0, "interrupted\n", "")
+    # A signal waits for 0.1 s at most; the rest is the end of the node and of the interpreter.
+    assert took < 5
+
+
+def test_ctrl_c_ends_a_start(run: Run) -> None:
+    import socket
+
+    # Something that accepts and says nothing.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        program = run(
+            HEAD
+            + """
+try:
+    print("ready", flush=True)
+    distflow.Node(pmd_host="127.0.0.1", start_timeout=600.0, request_timeout=600.0, **options)
+except KeyboardInterrupt:
+    print("interrupted")
+""",
+            str(listener.getsockname()[1]),
+        )
+        assert program.line() == "ready"
+        program.interrupt()
+        code, out, err = program.end()
+        # It may have found out by itself that this is no PMD.
+        assert (code, out) == (0, "interrupted\n") or "NotPmdError" in err
+
+
+ENDS = {
+    "with an open node": "node = distflow.Node(**options)",
+    "with a node that is closed": "distflow.Node(**options).close()",
+    "with an exception": """
+node = distflow.Node(**options)
+node.on_message(print)
+sys.exit(7)
+""",
+    "with a daemon thread that waits": """
+node = distflow.Node(**options)
+def receive():
+    while True:
+        try: node.recv()
+        except distflow.DistflowError: return
+for _ in range(4): threading.Thread(target=receive, daemon=True).start()
+""",
+    "with a daemon thread that iterates while messages come": """
+node = distflow.Node(alias="me", overflow="block", **options)
+def receive():
+    for message in node: pass
+threading.Thread(target=receive, daemon=True).start()
+for at in range(2000): node.send("me", at)
+""",
+    "with handlers that are busy": """
+node = distflow.Node(alias="me", overflow="drop-oldest", **options)
+node.on_message(lambda message: node.send("me", message.payload))
+node.on("peer_leave", lambda event: None)
+for at in range(500): node.send("me", at)
+""",
+    "closing in atexit": """
+node = distflow.Node(**options)
+atexit.register(node.close)
+""",
+    "starting in atexit": """
+atexit.register(lambda: distflow.Node(**options))
+""",
+    "with requests under way": """
+node = distflow.Node(**options)
+def ask():
+    try:
+        while True: node.discover()
+    except distflow.DistflowError: pass
+for _ in range(4): threading.Thread(target=ask, daemon=True).start()
+""",
+    "with a node of asyncio": """
+async def main():
+    node = await aio.Node(alias="me", **options)
+    node.on_message(lambda message: None)
+    for at in range(100): await node.send("me", at)
+    globals()["kept"] = node
+asyncio.run(main())
+""",
+    "with a daemon thread that does not expect an end": """
+node = distflow.Node(**options)
+def receive():
+    while True: node.recv()
+for _ in range(4): threading.Thread(target=receive, daemon=True).start()
+""",
+    "with an embedded PMD": "pmd = distflow.Pmd(port=0); pmd.on('peer_join', print)",
+    "with the log on": """
+import logging
+logging.basicConfig(level=logging.DEBUG, stream=open(os.devnull, "w"))
+node = distflow.Node(**options)
+""",
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_the_interpreter_ends_cleanly(pmd: distflow.Pmd, run: Run, how: str) -> None:
+    for _ in range(REPEATS):
+        code, out, err = run(HEAD + ENDS[how], str(pmd.port)).end()
+        assert (code, out, err) == (7 if "exception" in how else 0, "", "")
+    until(lambda: pmd.nodes() == [])
+
+
+def test_a_forked_child_gets_errors_and_may_have_nodes_of_its_own(
+    pmd: distflow.Pmd, run: Run
+) -> None:
+    program = run(
+        HEAD
+        + """
+node = distflow.Node(alias="parent", **options)
+other = distflow.Node(alias="other", **options)
+node.send("other", 1)
+child = os.fork()
+if child == 0:
+    failures = []
+    for call in [lambda: node.send("other", 2), node.recv, node.discover, lambda: list(node),
+                 lambda: node.try_send("other", 1)]:
+        try: call()
+        except distflow.ForkedError as error: failures.append(error.code)
+    with distflow.Node(alias="child", **options) as own:
+        own.send("other", "from the child")
+    print(failures, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+assert other.recv(30).payload == 1
+assert other.recv(30).payload == "from the child"
+assert {peer.alias for peer in node.discover()} == {"other"}
+node.close(); other.close()
+print("parent", flush=True)
+""",
+        str(pmd.port),
+    )
+    code, out, err = program.end()
+    assert err.replace("DeprecationWarning", "") == err or "fork" in err
+    assert (code, out.splitlines()) == (0, [str(["forked"] * 5), "parent"])
+
+
+def child_main(port: int) -> None:
+    with distflow.Node(pmd_port=port, auto_start=False) as node:
+        node.send("parent", os.getpid())
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(pmd: distflow.Pmd, make: Make, method: str) -> None:
+    parent = make("parent")
+    context = multiprocessing.get_context(method)
+    children = [context.Process(target=child_main, args=(pmd.port,)) for _ in range(3)]
+    for child in children:
+        child.start()
+    got = sorted(parent.recv(LIMIT).payload for _ in children)
+    for child in children:
+        child.join(LIMIT)
+    assert got == sorted(child.pid for child in children if child.pid is not None)
+    assert [child.exitcode for child in children] == [0, 0, 0]
+
+
+def test_a_killed_process_is_seen_to_leave(pmd: distflow.Pmd, make: Make, run: Run) -> None:
+    watcher = make("watcher")
+    program = run(
+        HEAD + "node = distflow.Node(**options); print(node.node_id); input()", str(pmd.port)
+    )
+    program.process.stdin.flush()
+    joined = watcher.next_event(LIMIT)
+    program.process.kill()
+    left = watcher.next_event(LIMIT)
+    assert left.peer.node_id == joined.peer.node_id  # type: ignore[union-attr]
+    assert left.reason == "closed"  # type: ignore[union-attr]
+
+
+def test_a_subinterpreter_is_refused_clearly(run: Run) -> None:
+    code = """
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+import distflow
+sub = interpreters.create()
+code = "try:\\n import distflow\\nexcept ImportError as error: print('ImportError', error)"
+interpreters.run_string(sub, code)
+"""
+    code, out, err = run(code).end()
+    assert code == 0 and out.startswith("ImportError"), err
+
+
+def test_one_node_a_process(pmd: distflow.Pmd, run: Run) -> None:
+    code, out, err = run(
+        HEAD
+        + """
+node = distflow.start(**options)
+assert distflow.start(**options) is node
+async def main():
+    try: await aio.start(**options)
+    except distflow.AlreadyRunningError as error: print(error)
+asyncio.run(main())
+""",
+        str(pmd.port),
+    ).end()
+    assert (code, out, err) == (0, "Node already running in this process\n", "")
+
+
+def test_the_first_node_starts_a_pmd_that_is_the_small_executable(run: Run) -> None:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = run(
+        """
+import sys, distflow
+node = distflow.Node(pmd_port=int(sys.argv[1]), pmd_auto_shutdown=0.2)
+print("up", flush=True)
+input()
+node.close()
+""",
+        str(port),
+    )
+    assert program.line() == "up"
+    commands = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().decode().split("\0")
+        except OSError:
+            continue
+        if "pmd" in words and str(port) in words:
+            commands.append(words)
+    assert len(commands) == 1
+    assert os.path.join("distflow", "bin", "distflow") in commands[0][0]
+    program.process.stdin.write("\n")
+    program.process.stdin.flush()
+    assert program.end()[0] == 0
+
+    def is_gone() -> bool:
+        try:
+            distflow.PmdClient(port=port).close()
+        except distflow.DistflowError:
+            return True
+        return False
+
+    until(is_gone)
+
+
+def test_this_interpreter_is_supported() -> None:
+    assert sys.version_info >= (3, 9)
