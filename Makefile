@@ -5,11 +5,11 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 PROGRAM = $(TARGET)/release/distflow
 SEEDS ?= 2000
 
-.PHONY: help setup build demo test test-rust test-node node lint check header install uninstall sim plants fuzz bench clean
+.PHONY: help setup build demo test test-rust test-node test-python node python lint check header install uninstall sim plants fuzz bench clean
 
 help:
 	@echo "make demo    build in release and run the main job on real processes"
-	@echo "make test    lints; unit, property, simulator, process, C and Node.js tests"
+	@echo "make test    lints; unit, property, simulator, process, C, Node.js and Python tests"
 	@echo "make install the program, the C library and its headers (PREFIX=/usr/local, DESTDIR=)"
 	@echo "make header  write include/distflow.h and ffi/abi anew after a change of ffi/src"
 	@echo "make bench   benchmarks beside the yardsticks (QUICK=1: one short round)"
@@ -37,8 +37,8 @@ setup:
 build: setup
 	$(CARGO) build --locked --release -p distflow-core --features cli --bin distflow
 
-# One of the processes is a C program, and one runs in Node.js.
-demo: build node
+# One of the processes is a C program, one runs in Node.js, and one in Python.
+demo: build node python
 	$(CARGO) build --locked --release -p distflow-ffi
 	@mkdir -p $(TARGET)/demo
 	@ln -sf ../release/libdistflow.so $(TARGET)/demo/libdistflow.so.$(ABI)
@@ -46,14 +46,18 @@ demo: build node
 		-Wl,-rpath,'$$ORIGIN'
 	@mkdir -p examples/node/node_modules/@distflow
 	@ln -sfn ../../../../bindings-node examples/node/node_modules/@distflow/native
-	$(PROGRAM) demo --node-program $(TARGET)/demo/node --node-program examples/node/node.js
+	@printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' $(CURDIR)/$(VENV)/bin/python \
+		$(CURDIR)/examples/python/node.py > $(TARGET)/demo/python-node
+	@chmod +x $(TARGET)/demo/python-node
+	$(PROGRAM) demo --node-program $(TARGET)/demo/node --node-program examples/node/node.js \
+		--node-program $(TARGET)/demo/python-node
 
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --features distflow-core/cli,distflow-core/plants,distflow-ffi/plants -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core -p distflow-ffi --features distflow-core/cli --lib --no-deps
 
-test: lint test-rust test-node
+test: lint test-rust test-python test-node
 
 # The program is built first: process tests run it. The simulator is built with the planted
 # bugs compiled in but switched off; `plants` switches them on one by one.
@@ -62,6 +66,30 @@ test-rust: setup
 	$(CARGO) test --locked --workspace --features distflow-core/cli --no-fail-fast
 	$(CARGO) test --locked -p distflow-core --features plants --test plants
 	$(CARGO) test --locked -p distflow-ffi --features plants --test panic
+
+# Lints; then the wheel in an empty environment of the oldest, the newest and the default Python.
+test-python: python
+	cd bindings-python && ../$(VENV)/bin/ruff format --check . ../examples/python
+	cd bindings-python && ../$(VENV)/bin/ruff check . ../examples/python
+	cd bindings-python && ../$(VENV)/bin/mypy
+	cd bindings-python && ../$(VENV)/bin/python -m mypy.stubtest distflow._distflow
+	$(VENV)/bin/python bindings-python/tests/run.py $(WHEELS)/distflow-$(VERSION)-*.whl $(WHEELS)/environments
+
+VENV = .venv
+PYTHON ?= python3
+WHEELS = $(TARGET)/python
+
+# On the registry, the name belongs to another package: ours is installed by its file.
+python: setup
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || \
+		{ echo "Python 3.9 or newer, with venv, is missing: apt-get install python3 python3-venv"; exit 1; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip --disable-pip-version-check install -q -r bindings-python/requirements-dev.txt
+	rm -f $(WHEELS)/*.whl
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pip --disable-pip-version-check wheel -q \
+		./bindings-python --no-deps --no-build-isolation -w $(WHEELS)
+	$(VENV)/bin/python -m pip --disable-pip-version-check install -q --no-index --no-deps \
+		--force-reinstall $(WHEELS)/distflow-$(VERSION)-*.whl
 
 # The package is packed, installed in an empty folder, and tested there; then the examples, and a
 # cluster of three languages.

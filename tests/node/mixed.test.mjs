@@ -1,4 +1,4 @@
-// Processes in three languages in one cluster: each sends to each other, and every order is checked.
+// Processes in four languages in one cluster: each sends to each other, and every order is checked.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -17,6 +17,13 @@ function libraryFolder() {
   const folders = [process.env.DISTFLOW_LIB_DIR, join(target, 'release'), join(target, 'debug')];
   const found = folders.find((folder) => folder && existsSync(join(folder, 'libdistflow.so')));
   assert.ok(found, 'libdistflow.so is missing: cargo build --release -p distflow-ffi');
+  return found;
+}
+
+/** The interpreter that `make` installs the Python package for. */
+function python() {
+  const found = process.env.DISTFLOW_PYTHON ?? join(project, '.venv/bin/python');
+  assert.ok(existsSync(found), `${found} is missing: make python`);
   return found;
 }
 
@@ -65,7 +72,7 @@ async function receive(processes, { alias, process }) {
   }
 }
 
-test('Node.js, C and Rust exchange 10,000 messages each way, in order', { timeout: 60_000 }, async (t) => {
+test('Node.js, C, Rust and Python exchange 10,000 messages each way, in order', { timeout: 60_000 }, async (t) => {
   const port = String(await pmd(t));
   const start = (alias, command, ...args) => ({
     alias,
@@ -75,10 +82,11 @@ test('Node.js, C and Rust exchange 10,000 messages each way, in order', { timeou
     start('js', join(examples, 'node.js')),
     start('c', compile(t)),
     start('rust', program(), 'node', 'run', '--no-auto-start', '--until-eof'),
+    start('python', python(), join(project, 'examples/python/node.py')),
   ];
   const languages = [];
   for (const { process } of processes) languages.push((await process.event('started')).language);
-  assert.deepEqual(languages, ['Node.js', 'C', undefined]);
+  assert.deepEqual(languages, ['Node.js', 'C', undefined, 'Python']);
 
   const begun = performance.now();
   const receiving = processes.map((one) => receive(processes, one));
