@@ -1,0 +1,136 @@
+"""The package itself: what it exports, its documentation, its command line, its log."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import logging
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import distflow
+import pytest
+from distflow import _distflow, errors
+
+from .conftest import until
+
+PUBLIC = ["distflow", "distflow.aio", "distflow.errors", "distflow.options", "distflow.types"]
+
+
+def test_every_code_has_a_class_of_its_own_and_no_class_is_left_over() -> None:
+    classes = {
+        name: cls
+        for name, cls in vars(errors).items()
+        if inspect.isclass(cls) and issubclass(cls, errors.DistflowError)
+    }
+    codes = [cls.code for name, cls in classes.items() if name != "DistflowError"]
+    assert sorted(codes) == sorted(_distflow.ERROR_CODES)
+    assert all(isinstance(errors._make(code, "x", []), errors.DistflowError) for code in codes)
+
+
+def test_every_public_item_is_documented() -> None:
+    missing = []
+    for module_name in PUBLIC:
+        module = importlib.import_module(module_name)
+        for name, item in vars(module).items():
+            if name.startswith("_") or not getattr(item, "__module__", "").startswith("distflow"):
+                continue
+            if not inspect.getdoc(item):
+                missing.append(f"{module_name}.{name}")
+            if not inspect.isclass(item) or item is distflow.Message:
+                continue
+            for member, value in vars(item).items():
+                documented = inspect.isfunction(value) or isinstance(value, property)
+                if documented and not member.startswith("_") and not inspect.getdoc(value):
+                    missing.append(f"{module_name}.{name}.{member}")
+    assert missing == []
+
+
+def test_the_examples_in_the_documentation_run(
+    pmd: distflow.Pmd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The examples name no port; here it is one of the test's own.
+    defaults = {"pmd_port": pmd.port, "auto_start": False}
+    monkeypatch.setattr(
+        distflow.Node, "__init__", lambda self, **named: self._open(_options(named, defaults))
+    )
+    count = 0
+    for info in pkgutil.iter_modules(distflow.__path__, "distflow."):
+        if not info.name.endswith(("_distflow", "__main__")):
+            results = doctest.testmod(importlib.import_module(info.name))
+            assert results.failed == 0
+            count += results.attempted
+    assert count >= 2
+
+
+def _options(named: dict[str, Any], defaults: dict[str, Any]) -> str:
+    from distflow._base import native_options
+
+    return native_options(None, {**defaults, **named}, exclusive=False)
+
+
+@pytest.mark.parametrize("command", [["-m", "distflow"], None])
+def test_the_command_line(command: list[str] | None) -> None:
+    script = Path(sys.executable).parent / "distflow"
+    start = [sys.executable, *command] if command else [str(script)]
+    if not command and not script.exists():
+        pytest.fail(f"{script} was not installed")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*start, *arguments], capture_output=True, text=True, check=False)
+
+    assert run("--version").stdout == f"distflow {distflow.__version__}\n"
+    assert "pmd" in run("--help").stdout
+    assert run("pmd", "status", "--port", "1").returncode == 1
+    wrong = run("nonsense")
+    assert wrong.returncode != 0 and "nonsense" in wrong.stderr
+
+
+def test_without_the_executable_the_command_line_runs_in_python(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any]
+) -> None:
+    code = """
+import sys
+from distflow import __main__, options
+__main__.launcher = lambda: [sys.executable, "-m", "distflow"]
+sys.argv = ["distflow", *sys.argv[1:]]
+__main__.main()
+"""
+    code_version, out, err = run(code, "--version").end()
+    assert (code_version, out, err) == (0, f"distflow {distflow.__version__}\n", "")
+    program = run(code, "pmd", "start", "--port", "0")
+    while not program.line().startswith("PMD started on port"):
+        pass
+    program.interrupt()
+    assert program.end()[0] == 0
+
+
+def test_the_log_goes_to_logging_and_only_what_is_wanted(
+    pmd: distflow.Pmd, caplog: pytest.LogCaptureFixture
+) -> None:
+    def records() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name.startswith("distflow")]
+
+    options = {"pmd_port": pmd.port, "auto_start": False}
+    with caplog.at_level(logging.INFO, "distflow"), distflow.Node(alias="a", **options):
+        until(lambda: any("node started" in record.getMessage() for record in records()))
+        [started] = [record for record in records() if "node started" in record.getMessage()]
+        assert started.levelno == logging.INFO
+        assert started.distflow["alias"] == "a"  # type: ignore[attr-defined]
+    caplog.clear()
+    with caplog.at_level(logging.ERROR, "distflow"), distflow.Node(alias="a", **options):
+        pass
+    with caplog.at_level(logging.CRITICAL + 1, "distflow"):
+        distflow.connect_logging()
+    assert records() == []
+
+
+def test_the_wheel_needs_nothing_else() -> None:
+    metadata = importlib.import_module("importlib.metadata")
+    assert metadata.requires("distflow") is None
+    assert metadata.version("distflow") == distflow.__version__
+    assert (Path(distflow.__file__).parent / "py.typed").exists()
