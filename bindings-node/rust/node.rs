@@ -115,14 +115,14 @@ impl NativeNode {
         })
     }
 
-    /// Begins or ceases to receive messages; until then they wait in the mailbox.
+    /// Begins or ceases to receive messages; until then they wait in the mailbox. `attended`:
+    /// somebody will want them, even if not right now.
     #[napi(catch_unwind)]
-    pub fn receive(&self, wanted: bool) {
+    pub fn receive(&self, wanted: bool, attended: bool) {
         self.inner.receives.store(wanted, Ordering::Release);
-        if let Ok(node) = self.inner.node()
-            && wanted
-            && self.inner.outbox.wake.arm(node.ready())
-        {
+        let Ok(node) = self.inner.node() else { return };
+        node.set_attended(attended);
+        if wanted && self.inner.outbox.wake.arm(node.ready()) {
             self.inner.outbox.wake.wake();
         }
     }

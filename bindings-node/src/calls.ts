@@ -1,4 +1,4 @@
-import { DistflowError, type NativeFailure, aborted, fromFailure } from './error.js';
+import { DistflowError, type NativeFailure, aborted, fromFailure, invalid } from './error.js';
 
 // The addon's wake-ups do not keep Node alive; while something is waited for, this timer does.
 let timer: NodeJS.Timeout | undefined;
@@ -74,6 +74,35 @@ export class Calls {
       one.reject(error());
     }
   }
+}
+
+const TIMEOUT_MS_MAX = 0x7fff_ffff;
+
+/**
+ * @internal Options of a wait, checked: without a limit that no timer holds. Errors:
+ * `invalid_argument`, and `aborted` when it is over before it begins.
+ */
+export function waitOptions(given: WaitOptions | null | undefined): WaitOptions {
+  if (given === undefined || given === null) return {};
+  if (typeof given !== 'object') throw invalid('the options must be an object');
+  const { signal, timeoutMs } = given;
+  if (signal !== undefined && signal !== null && !isSignal(signal)) {
+    throw invalid('signal must be an AbortSignal');
+  }
+  if (signal?.aborted) throw aborted(signal);
+  if (timeoutMs === undefined || timeoutMs === null) return { signal };
+  if (typeof timeoutMs !== 'number' || !(timeoutMs >= 0)) {
+    throw invalid('timeoutMs must be a number of at least 0');
+  }
+  return timeoutMs > TIMEOUT_MS_MAX ? { signal } : { signal, timeoutMs };
+}
+
+function isSignal(value: Partial<AbortSignal>): value is AbortSignal {
+  return (
+    typeof value === 'object' &&
+    typeof value.aborted === 'boolean' &&
+    typeof value.addEventListener === 'function'
+  );
 }
 
 /** @internal Waits no longer than a caller wants to. `gaveUp` hears of a wait that ended early. */

@@ -240,7 +240,7 @@ function processWide(): Logger {
  * Sets up the process-wide logger and returns it. Loggers that {@link getLogger} gave before
  * follow.
  */
-export function configureLogger(options: LoggerOptions): Logger {
+export function configureLogger(options: LoggerOptions = {}): Logger {
   const logger = processWide();
   logger.reconfigure(options);
   return logger;

@@ -61,6 +61,9 @@ export class Mailbox {
    * `Error in message handler:` and stops neither the others nor the messages behind it.
    */
   onMessage(handler: MessageHandler): void {
+    if (typeof handler !== 'function') {
+      throw new DistflowError('invalid_argument', 'a handler must be a function');
+    }
     this.#handlers.push(handler);
     this.#drain();
   }

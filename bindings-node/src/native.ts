@@ -16,7 +16,7 @@ export type NativeSend = (
 
 /** @internal */
 export interface NativeNode {
-  receive(wanted: boolean): void;
+  receive(wanted: boolean, attended: boolean): void;
   take(): string;
   sender(): NativeSend;
   flush(): void;

@@ -1,10 +1,18 @@
 import { EventEmitter } from 'node:events';
 
-import { Calls, type Result, type WaitOptions, bounded, hold, letGo, rethrow } from './calls.js';
+import {
+  Calls,
+  type Result,
+  type WaitOptions,
+  bounded,
+  hold,
+  letGo,
+  rethrow,
+  waitOptions,
+} from './calls.js';
 import {
   DistflowError,
   type NativeFailure,
-  aborted,
   fromFailure,
   fromThrown,
   invalid,
@@ -112,6 +120,11 @@ const NO_RESULTS: Result[] = [];
 
 type Listener = (...args: any[]) => void;
 
+/** The part of a start's options that is about waiting for it; `nodeOptions` checks the rest. */
+function startWait(options: NodeRuntimeOptions | null | undefined): WaitOptions | undefined {
+  return typeof options === 'object' && options !== null ? { signal: options.signal } : undefined;
+}
+
 /**
  * A node: registers with the PMD, finds others by name, exchanges messages with them, and sees
  * them come and go.
@@ -156,6 +169,8 @@ export class NodeRuntime extends EventEmitter {
   readonly #iterators = new Set<MessageIterator>();
   /** Whether the addon hands out messages. */
   #receives = false;
+  /** Whether somebody wants messages, now or later: then none is dropped. */
+  #attended = false;
   /** Messages taken from the addon for which there was nobody any more. */
   #held: NodeMessage[] = [];
   #drainScheduled = false;
@@ -177,8 +192,12 @@ export class NodeRuntime extends EventEmitter {
    */
   static start(options: NodeRuntimeOptions = {}): Promise<NodeRuntime> {
     const shared = processWide();
-    const signal = options?.signal;
-    if (signal?.aborted) return Promise.reject(aborted(signal));
+    let signal: AbortSignal | undefined;
+    try {
+      ({ signal } = waitOptions(startWait(options)));
+    } catch (error) {
+      return Promise.reject(error);
+    }
     if (shared.node) return Promise.resolve(shared.node);
     const starting = (shared.starting ??= NodeRuntime.#begin(options));
     starting.waiters += 1;
@@ -237,8 +256,7 @@ export class NodeRuntime extends EventEmitter {
    * `timeout`, `aborted`.
    */
   static async create(options: NodeRuntimeOptions = {}): Promise<NodeRuntime> {
-    const signal = options?.signal;
-    if (signal?.aborted) throw aborted(signal);
+    const { signal } = waitOptions(startWait(options));
     const node = new NodeRuntime();
     return bounded(node.#open(options, false), { signal }, 'the start', () => node.abandon());
   }
@@ -285,7 +303,7 @@ export class NodeRuntime extends EventEmitter {
     let call: number;
     try {
       if (typeof target !== 'string') throw invalid('the target must be a string');
-      if (options?.signal?.aborted) throw aborted(options.signal);
+      if (options) options = waitOptions(options);
       const text = stringify(message);
       call = calls.next();
       if (this.#sending) {
@@ -324,15 +342,15 @@ export class NodeRuntime extends EventEmitter {
   async discover(options: DiscoverOptions = {}): Promise<PeerInfo[]> {
     const node = this.#native;
     if (!node || this.#closing) throw notStarted();
-    if (options.signal?.aborted) throw aborted(options.signal);
-    const { prefix } = options;
+    const wait = waitOptions(options);
+    const prefix = options?.prefix;
     if (prefix !== undefined && typeof prefix !== 'string') {
       throw invalid('prefix must be a string');
     }
     const call = this.#calls.next();
     const found = this.#calls.wait<NodeInfo[]>(call);
     node.discover(prefix, call);
-    const peers = await bounded(found, options, 'the discovery');
+    const peers = await bounded(found, wait, 'the discovery');
     return peers.map(({ alias, nodeId, host, port, meta }) => ({
       ...(alias === undefined ? {} : { alias }),
       nodeId,
@@ -470,7 +488,7 @@ export class NodeRuntime extends EventEmitter {
   }
 
   /**
-   * The messages from now on, until the node is shut down. Several iterators and `message`
+   * The messages from the first step on, until the node is shut down. Several iterators and `message`
    * listeners each get all; while one iterator has unread messages, further ones wait in the
    * mailbox. A pending step keeps Node alive.
    */
@@ -585,7 +603,8 @@ export class NodeRuntime extends EventEmitter {
   /** Has the addon hand out messages exactly while somebody wants more. */
   #flow(): void {
     if (!this.#native || this.#ended) return;
-    let wanted = this.#isWanted();
+    const attended = this.#isWanted();
+    let wanted = attended;
     for (const iterator of this.#iterators) wanted &&= iterator.isEmpty;
     if (wanted && this.#held.length > 0) {
       wanted = false;
@@ -595,9 +614,10 @@ export class NodeRuntime extends EventEmitter {
         setImmediate(() => this.#drain());
       }
     }
-    if (wanted === this.#receives) return;
+    if (wanted === this.#receives && attended === this.#attended) return;
     this.#receives = wanted;
-    this.#native.receive(wanted);
+    this.#attended = attended;
+    this.#native.receive(wanted, attended);
   }
 
   /** Gives out what nobody wanted before. */

@@ -86,6 +86,15 @@ export function nodeOptions(given: NodeRuntimeOptions, exclusive: boolean): stri
   if (meta !== undefined && (typeof meta !== 'object' || meta === null || Array.isArray(meta))) {
     throw invalid('meta must be an object');
   }
+  try {
+    JSON.stringify(meta);
+  } catch (error) {
+    throw invalid(`meta can't be written as JSON: ${(error as Error).message.split('\n')[0]}`);
+  }
+  const { logger } = given;
+  if (logger !== undefined && logger !== null && typeof logger.getLevel !== 'function') {
+    throw invalid('logger must be a Logger of this package; see createTransport for others');
+  }
   return JSON.stringify({
     alias: member(given, 'alias', 'string'),
     nodeId: member(given, 'nodeId', 'string'),

@@ -252,6 +252,33 @@ test('a node is an async iterable', async (t) => {
   assert.deepEqual(await b[Symbol.asyncIterator]().next(), { done: true, value: undefined });
 });
 
+test('a full mailbox drops what nobody listens for, and nothing once somebody does', async (t) => {
+  const pmd = await startPmd(t);
+  const a = await startNode(t, pmd, { alias: 'a' });
+  const b = await startNode(t, pmd, { alias: 'b', mailbox: { maxSize: 10 } });
+  const overflow = once(b, 'mailbox:overflow');
+  for (let at = 0; at < 100; at++) await a.send('b', at);
+  await overflow;
+  await until(() => b.stats().dropped + b.stats().waiting === 100);
+  assert.equal(b.stats().waiting, 10);
+  const { dropped } = b.stats();
+  // Neither a burst, nor a sender that never lets the receiver run, nor a slow handler costs one.
+  const count = 5_000;
+  const got = [];
+  const done = new Promise((resolve) => {
+    b.onMessage((message) => {
+      got.push(message);
+      if (got.length % 1_000 === 0) for (const end = performance.now() + 20; performance.now() < end; );
+      if (got.length === 10 + 2 * count) resolve();
+    });
+  });
+  for (let at = 0; at < count; at++) await b.send('b', at);
+  await Promise.all(Array.from({ length: count }, (_, at) => b.send('b', count + at)));
+  await done;
+  assert.deepEqual(got, [...Array(10).keys(), ...Array(2 * count).keys()]);
+  assert.equal(b.stats().dropped, dropped);
+});
+
 test('a slow iterator leaves messages in the mailbox', async (t) => {
   const pmd = await startPmd(t);
   const a = await startNode(t, pmd, { alias: 'a' });
@@ -298,6 +325,24 @@ test('waits can be aborted and limited', async (t) => {
     })(),
     { code: 'timeout' },
   );
+});
+
+test('wrong options of a wait are named, and a limit may be endless', async (t) => {
+  const pmd = await startPmd(t);
+  const a = await startNode(t, pmd, { alias: 'a' });
+  for (const options of [{ signal: {} }, { timeoutMs: -1 }, { timeoutMs: NaN }, { timeoutMs: '50' }, 5]) {
+    await assert.rejects(a.send('a', 1, options), { code: 'invalid_argument' });
+    await assert.rejects(a.discover(options), { code: 'invalid_argument' });
+  }
+  await assert.rejects(startNode(t, pmd, { signal: {} }), { code: 'invalid_argument' });
+  await assert.rejects(NodeRuntime.start({ pmdPort: pmd.port, signal: 1 }), { code: 'invalid_argument' });
+  await assert.rejects(startNode(t, pmd, { meta: { big: 1n } }), { code: 'invalid_argument' });
+  await assert.rejects(startNode(t, pmd, { logger: console }), { code: 'invalid_argument' });
+  assert.throws(() => new distflow.Mailbox().onMessage(5), { code: 'invalid_argument' });
+  for (const options of [{ timeoutMs: Infinity }, { timeoutMs: 2 ** 40 }, null, {}]) {
+    await assert.rejects(a.send('nobody', 1, options), { code: 'resolve_failed' });
+    assert.deepEqual(await a.discover(options), []);
+  }
 });
 
 test('a start can be aborted, and leaves nothing behind', async (t) => {

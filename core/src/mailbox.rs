@@ -10,7 +10,9 @@ use crate::limits;
 /// What happens to a message that finds the mailbox full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Overflow {
-    /// The arriving message is dropped and counted (the originals' policy).
+    /// The arriving message is dropped and counted (the originals' policy), unless somebody
+    /// attends to the mailbox: who is merely busy loses nothing, as with the originals, which
+    /// hand each message over at once.
     #[default]
     DropNewest,
     /// The oldest waiting message is dropped and counted.
@@ -75,6 +77,8 @@ pub struct Mailbox<T> {
     items: VecDeque<(T, usize)>,
     bytes: usize,
     config: MailboxConfig,
+    /// Somebody takes what comes.
+    attended: bool,
     dropped: u64,
 }
 
@@ -88,6 +92,7 @@ impl<T> Mailbox<T> {
                 messages_max: config.messages_max.max(1),
                 ..config
             },
+            attended: false,
             dropped: 0,
         }
     }
@@ -98,9 +103,19 @@ impl<T> Mailbox<T> {
                 && self.bytes + weight <= self.config.bytes_max)
     }
 
-    /// Whether a message of that weight would be queued without dropping anything.
-    pub fn accepts(&self, weight: usize) -> bool {
-        self.has_room(weight)
+    /// Whether a message of that weight has to wait.
+    pub fn blocks(&self, weight: usize) -> bool {
+        let waits = match self.config.overflow {
+            Overflow::Block => true,
+            Overflow::DropNewest => self.attended,
+            Overflow::DropOldest => false,
+        };
+        waits && !self.has_room(weight)
+    }
+
+    /// Says whether somebody takes what comes.
+    pub fn set_attended(&mut self, attended: bool) {
+        self.attended = attended;
     }
 
     /// Adds a message at the end, if its policy allows.
@@ -109,6 +124,7 @@ impl<T> Mailbox<T> {
         while !self.has_room(weight) {
             match self.config.overflow {
                 Overflow::Block => return Pushed::Full(item),
+                Overflow::DropNewest if self.attended => return Pushed::Full(item),
                 Overflow::DropNewest => {
                     if !crate::plant::active("silent_drop") {
                         self.dropped += 1;
@@ -202,6 +218,19 @@ mod tests {
             (newest.dropped(), oldest.dropped(), block.dropped()),
             (1, 1, 0)
         );
+    }
+
+    #[test]
+    fn what_is_attended_to_drops_no_newest() {
+        let mut newest = mailbox(1, 100, Overflow::DropNewest);
+        newest.set_attended(true);
+        assert_eq!(newest.push(0, 1), Pushed::Queued);
+        assert_eq!(newest.push(1, 1), Pushed::Full(1));
+        assert!(newest.blocks(1));
+        newest.set_attended(false);
+        assert!(!newest.blocks(1));
+        assert_eq!(newest.push(1, 1), Pushed::Dropped);
+        assert_eq!((newest.pop(), newest.dropped()), (Some(0), 1));
     }
 
     #[test]

@@ -65,20 +65,25 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
 
 /// Logs go to standard error: `--log`, then `RUST_LOG`, then `LOG_LEVEL`; off without any.
 fn start_logging(level: Option<&str>) -> Result<(), String> {
-    let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let Some(filter) = level
-        .map(str::to_owned)
-        .or_else(|| variable("RUST_LOG"))
-        .or_else(|| variable("LOG_LEVEL").map(|level| level.to_lowercase()))
-    else {
-        return Ok(());
+    if let Some(level) = level {
+        return log_to_stderr(level);
+    }
+    let variable = |name| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some((name, value.to_lowercase()))
     };
+    if let Some((name, value)) = variable("RUST_LOG").or_else(|| variable("LOG_LEVEL"))
+        && let Err(problem) = log_to_stderr(&value)
+    {
+        // Meant for another program, perhaps: other libraries have other levels.
+        err_line(&format!("{name} is ignored: {problem}"));
+    }
+    Ok(())
+}
+
+fn log_to_stderr(filter: &str) -> Result<(), String> {
     // The originals' name for "nothing".
-    let filter = if filter == "silent" {
-        "off".into()
-    } else {
-        filter
-    };
+    let filter = if filter == "silent" { "off" } else { filter };
     let is_level = filter.parse::<LevelFilter>().is_ok();
     match filter.parse::<Targets>() {
         // A word that is no level would silently be taken for the name of a target.

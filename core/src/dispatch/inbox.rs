@@ -145,11 +145,19 @@ impl<T> Inbox<T> {
         self.push_all(&mut [(item, weight)].into()).0
     }
 
-    /// Waits until an item of that weight fits, or the inbox is closed.
+    /// Says whether somebody takes what comes; see [`Overflow::DropNewest`].
+    ///
+    /// [`Overflow::DropNewest`]: crate::mailbox::Overflow::DropNewest
+    pub fn set_attended(&self, attended: bool) {
+        // Whoever waits for room may not have to any more.
+        self.take(|mailbox| mailbox.set_attended(attended));
+    }
+
+    /// Waits until an item of that weight need not wait any more, or the inbox is closed.
     pub async fn room(&self, weight: usize) {
         std::future::poll_fn(|cx| {
             let mut state = self.state.lock();
-            if state.closed || state.mailbox.accepts(weight) {
+            if state.closed || !state.mailbox.blocks(weight) {
                 return Poll::Ready(());
             }
             remember(&mut state.senders, cx);

@@ -426,6 +426,14 @@ impl Node {
         Ok(())
     }
 
+    /// Says whether somebody takes messages as they come. While so, a mailbox of
+    /// [`Overflow::DropNewest`](crate::Overflow) drops nothing when it is full: senders wait.
+    pub fn set_attended(&self, attended: bool) {
+        if self.inner.shared.check_fork().is_ok() {
+            self.inner.shared.inbox.set_attended(attended);
+        }
+    }
+
     /// Subscribes to events from now on. Subscribe before asking for [`Node::peers`], and
     /// nothing is missed in between.
     pub fn events(&self) -> EventStream {

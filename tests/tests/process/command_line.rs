@@ -380,3 +380,15 @@ fn a_log_level_that_is_none_is_named() {
         "{output:?}"
     );
 }
+
+#[test]
+fn a_log_level_of_other_libraries_in_the_environment_stops_nothing() {
+    let port = free_port().to_string();
+    let output = distflow(&["pmd", "status", "--port", &port])
+        .env("LOG_LEVEL", "verbose")
+        .output()
+        .unwrap();
+    for text in ["LOG_LEVEL is ignored", "PMD not running or unreachable"] {
+        assert!(err(&output).contains(text), "{output:?}");
+    }
+}
