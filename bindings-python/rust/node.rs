@@ -269,7 +269,16 @@ impl NativeNode {
                 }
             });
         };
-        error::checked(py, node.on_messages(call))
+        error::checked(py, node.on_messages(call))?;
+        node.set_attended(true);
+        Ok(())
+    }
+
+    /// Somebody takes what comes: a full mailbox drops no newest message any more.
+    fn attend(&self) {
+        if let Ok(node) = self.inner.node() {
+            node.set_attended(true);
+        }
     }
 
     /// Calls a function with each event's row, on the node's callback thread.

@@ -272,6 +272,22 @@ def test_a_full_mailbox_is_counted_and_told(make: Make) -> None:
     assert [b.recv(LIMIT).payload for _ in range(10)] == list(range(10))
 
 
+def test_a_handler_that_is_slow_loses_nothing(make: Make) -> None:
+    a, b = make("a"), make("b", mailbox_size=10)
+    got: list[int] = []
+
+    def slow(message: Message) -> None:
+        got.append(message.payload)
+        if message.payload % 1_000 == 0:
+            threading.Event().wait(0.02)
+
+    b.on_message(slow)
+    for at in range(5_000):
+        a.send("b", at)
+    until(lambda: len(got) == 5_000)
+    assert got == list(range(5_000)) and b.stats().dropped == 0
+
+
 def test_other_threads_run_while_one_waits(make: Make) -> None:
     a = make("a")
     got: list[Any] = []

@@ -323,6 +323,8 @@ class Node(NodeBase):
         if wanted == self._reading:
             return
         self._reading = wanted
+        if self._handlers:
+            self._native.attend()
         if wanted:
             self._loop.add_reader(self._messages_fd, _weakly(self, Node._on_messages))
         else:

@@ -35,7 +35,8 @@ class NodeOptions:
     mailbox_bytes: int = 16 << 20
     """Bytes of messages that may wait."""
     overflow: str = "drop-newest"
-    """What a full mailbox does: ``drop-newest``, ``drop-oldest``, or ``block``: senders wait."""
+    """What a full mailbox does: ``drop-newest`` (once there is a handler, senders wait instead),
+    ``drop-oldest``, or ``block``: senders wait."""
     meta: Optional[Mapping[str, Any]] = None
     """Shown to others by ``discover`` and ``peers``, at most 4096 bytes of JSON."""
     use_heartbeat: bool = False
