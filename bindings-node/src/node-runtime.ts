@@ -59,16 +59,8 @@ export interface NodeRuntimeEvents {
   'send:failed': [failure: SendFailure];
 }
 
-const EVENTS = [
-  'message',
-  'peer:join',
-  'peer:leave',
-  'pmd:lost',
-  'pmd:restored',
-  'registration:refused',
-  'mailbox:overflow',
-  'send:failed',
-] as const satisfies readonly (keyof NodeRuntimeEvents)[];
+/** Events that a program waits for; those that tell of trouble are heard in passing. */
+const AWAITED = ['message', 'peer:join', 'peer:leave'] as const;
 
 /** Counters of a node, all since its start. */
 export interface NodeStats {
@@ -135,8 +127,8 @@ function startWait(options: NodeRuntimeOptions | null | undefined): WaitOptions 
  * await node.send('orders', { hello: 1 });
  * ```
  *
- * It runs on native threads. Like a `MessagePort`, it keeps Node alive while somebody listens to
- * its events, and while a start, send, discover, shutdown or step of `for await` is under way; an
+ * It runs on native threads. Like a `MessagePort`, it keeps Node alive while somebody listens for
+ * messages, joins or leaves, and while a start, send, discover, shutdown or step of `for await` is under way; an
  * idle one does not. {@link NodeRuntime.ref} and {@link NodeRuntime.unref} say otherwise. When a
  * process has nothing else to do, its nodes are shut down and it ends.
  *
@@ -424,7 +416,7 @@ export class NodeRuntime extends EventEmitter {
   }
 
   #isListenedTo(): boolean {
-    return EVENTS.some((event) => this.listenerCount(event) > 0);
+    return AWAITED.some((event) => this.listenerCount(event) > 0);
   }
 
   /**

@@ -83,6 +83,16 @@ test('with unref, listening does not keep the process alive', async (t) => {
   assert.deepEqual([code, stderr], [0, '']);
 });
 
+test('listening for trouble alone does not keep the process alive', async (t) => {
+  const pmd = await startPmd(t);
+  const { code, stderr } = await program(t, `${head(pmd)}
+    NodeRuntime.start({ pmdPort }).then((node) => {
+      for (const event of ['pmd:lost', 'pmd:restored', 'send:failed', 'mailbox:overflow']) node.on(event, () => {});
+    });
+  `).ended;
+  assert.deepEqual([code, stderr], [0, '']);
+});
+
 test('ref keeps the process alive, unref undoes it', async (t) => {
   const pmd = await startPmd(t);
   const watcher = await startNode(t, pmd, { alias: 'watcher' });

@@ -1,6 +1,6 @@
 //! How a node's process receives: reading inbound connections, the mailbox, the application.
 
-use distflow_core::mailbox::{Overflow, Pushed};
+use distflow_core::mailbox::Pushed;
 use distflow_core::names::NodeId;
 use distflow_core::node_state::Verdict;
 use distflow_core::wire::frame::FrameReader;
@@ -143,7 +143,7 @@ impl NodeProcess {
     /// Under `block`, a message is only taken when there is room, so that one that a newer
     /// connection overtakes is counted by that one.
     fn has_room(&self, payload: &Payload) -> bool {
-        self.setup.mailbox.overflow != Overflow::Block || self.mailbox.accepts(payload.len())
+        !self.mailbox.blocks(payload.len())
     }
 
     fn opened(
