@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Callable, Mapping, Optional
 
 from . import _distflow, _log, options, types
 from .errors import InvalidArgumentError
@@ -10,14 +10,31 @@ from .options import NodeOptions
 from .types import NODE_EVENTS, Payload, Peer, Stats
 
 
-def event_name(name: str) -> str:
-    """The native module's name of an event of a node.
+def event_name(name: str, events: Mapping[str, Any] = NODE_EVENTS) -> str:
+    """The native module's name of an event.
 
     Error: ``InvalidArgumentError`` for one that does not exist.
     """
-    if name not in NODE_EVENTS:
-        raise InvalidArgumentError(f"there is no event {name!r}: {', '.join(NODE_EVENTS)}")
+    if name not in events:
+        raise InvalidArgumentError(f"there is no event {name!r}: {', '.join(events)}")
     return name.replace("_", ":")
+
+
+def checked_handler(handler: Any) -> None:
+    """Error: ``TypeError`` for what can't be called."""
+    if not callable(handler):
+        raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+
+
+def row_handler(name: str, handler: Callable[[Any], object]) -> Callable[[list[Any]], None]:
+    """What the native module calls with each event's row, for a handler of one kind."""
+    checked_handler(handler)
+
+    def call(row: list[Any]) -> None:
+        if row[0] == name:
+            handler(types.event(row))
+
+    return call
 
 
 def native_options(given: Optional[NodeOptions], named: dict[str, Any], exclusive: bool) -> str:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, AsyncIterator, Callable, Coroutine, Deque, Dict, Generator, Optional, Set
 
 from . import _distflow, types
-from ._base import NodeBase, event_name, native_options
+from ._base import NodeBase, checked_handler, event_name, native_options
 from ._distflow import Message
 from .errors import ClosedError, NotStartedError, TimeoutError
 from .options import NodeOptions
@@ -263,8 +263,7 @@ class Node(NodeBase):
 
         What it raises goes to the loop's exception handler, and the next message still comes.
         """
-        if not callable(handler):
-            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        checked_handler(handler)
         self._handlers.append(handler)
         self._flow()
 
@@ -272,8 +271,7 @@ class Node(NodeBase):
         """Calls a function, or a coroutine function as a task, with every event of a kind from now
         on. ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``."""
         name = event_name(event)
-        if not callable(handler):
-            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        checked_handler(handler)
         self._event_handlers.setdefault(name, []).append(handler)
 
     async def recv(self, timeout: Optional[float] = None) -> Message:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Callable, Iterator, Optional
 
 from . import _distflow, types
-from ._base import NodeBase, event_name, native_options
+from ._base import NodeBase, checked_handler, event_name, native_options, row_handler
 from ._distflow import Message
 from .errors import ClosedError, TimeoutError
 from .options import NodeOptions
@@ -74,8 +74,7 @@ class Node(NodeBase):
         What it raises goes to ``sys.unraisablehook``, and the next message still comes. A handler
         that refers to the node keeps it alive: close it.
         """
-        if not callable(handler):
-            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+        checked_handler(handler)
         self._native.on_message(handler)
 
     def on(self, event: str, handler: Callable[[Any], object]) -> None:
@@ -84,15 +83,7 @@ class Node(NodeBase):
         ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``; the function
         gets an object of the class there. What it raises goes to ``sys.unraisablehook``.
         """
-        name = event_name(event)
-        if not callable(handler):
-            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
-
-        def call(row: list[Any]) -> None:
-            if row[0] == name:
-                handler(types.event(row))
-
-        self._native.on_event(call)
+        self._native.on_event(row_handler(event_name(event), handler))
 
     def next_event(self, timeout: Optional[float] = None) -> Event:
         """The next event since the start, of any kind. Callers compete; handlers get all anyway.

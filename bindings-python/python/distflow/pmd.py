@@ -8,7 +8,8 @@ from typing import Any, Callable, List, Mapping, Optional, Union
 
 from . import _distflow, _log, types
 from . import options as _options
-from .errors import InvalidArgumentError, TimeoutError
+from ._base import event_name, row_handler
+from .errors import TimeoutError
 from .options import PmdOptions
 from .types import PMD_EVENTS, Peer, PeerJoin, PeerLeave
 
@@ -56,17 +57,7 @@ class Pmd:
         ``event`` is a key of :data:`distflow.PMD_EVENTS`; the function gets an object of the class
         there. What it raises goes to ``sys.unraisablehook``.
         """
-        if event not in PMD_EVENTS:
-            raise InvalidArgumentError(f"there is no event {event!r}: {', '.join(PMD_EVENTS)}")
-        if not callable(handler):
-            raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
-        name = event.replace("_", ":")
-
-        def call(row: list[Any]) -> None:
-            if row[0] == name:
-                handler(types.event(row))
-
-        self._native.on_event(call)
+        self._native.on_event(row_handler(event_name(event, PMD_EVENTS), handler))
 
     def close(self) -> None:
         """Ends it: its nodes lose their PMD, and look for another. Safe to call twice."""
