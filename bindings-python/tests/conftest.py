@@ -10,8 +10,9 @@ import sys
 import time
 from typing import Any, Callable, Iterator
 
-import distflow
 import pytest
+
+import distflow
 
 LIMIT = 30.0
 

@@ -7,8 +7,9 @@ import gc
 import threading
 from typing import Any, Callable, Coroutine
 
-import distflow
 import pytest
+
+import distflow
 from distflow import Message, NodeRuntime, PeerJoin, aio
 
 from .conftest import LIMIT

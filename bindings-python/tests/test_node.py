@@ -7,8 +7,9 @@ import sys
 import threading
 from typing import Any, Callable
 
-import distflow
 import pytest
+
+import distflow
 from distflow import Message, Node, NodeOptions, PeerJoin, PeerLeave
 
 from .conftest import LIMIT, until

@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
-import distflow
 import pytest
+
+import distflow
 from distflow import _distflow, errors
 
 from .conftest import until

@@ -6,8 +6,9 @@ import socket
 import threading
 from typing import Any, Iterator
 
-import distflow
 import pytest
+
+import distflow
 from distflow import Pmd, PmdClient, PmdOptions
 
 from .conftest import LIMIT

@@ -7,8 +7,9 @@ import os
 import sys
 from typing import Any, Callable
 
-import distflow
 import pytest
+
+import distflow
 
 from .conftest import LIMIT, until
 

@@ -9,8 +9,9 @@ import random
 from collections import OrderedDict
 from typing import Any
 
-import distflow
 import pytest
+
+import distflow
 from distflow._distflow import dumps, loads
 
 EXACT = [
