@@ -79,6 +79,9 @@ const NO_RESULTS: Result[] = [];
 
 type Listener = (...args: any[]) => void;
 
+// Known only here: a program in JavaScript could call the constructor otherwise.
+const MAKE = Symbol();
+
 /** The part of a start's options that is about waiting for it; `nodeOptions` checks the rest. */
 function startWait(options: NodeRuntimeOptions | null | undefined): WaitOptions | undefined {
   return typeof options === 'object' && options !== null ? { signal: options.signal } : undefined;
@@ -136,9 +139,13 @@ export class NodeRuntime extends EventEmitter {
   /** Events that wait until whoever started the node had a chance to listen. */
   #early: EventRow[] | undefined;
 
-  /** Nodes come from {@link NodeRuntime.start} or {@link NodeRuntime.create}. */
-  protected constructor() {
+  /**
+   * Nodes come from {@link NodeRuntime.start} or {@link NodeRuntime.create}; `new` fails with
+   * `invalid_argument`.
+   */
+  protected constructor(key?: unknown) {
     super();
+    if (key !== MAKE) throw invalid('call NodeRuntime.start or NodeRuntime.create, without new');
   }
 
   /**
@@ -170,7 +177,7 @@ export class NodeRuntime extends EventEmitter {
     ReturnType<typeof processWide>['starting']
   > {
     const shared = processWide();
-    const node = new NodeRuntime();
+    const node = new NodeRuntime(MAKE);
     const former = shared.ending;
     const run = async () => {
       // It may still be about to end.
@@ -216,7 +223,7 @@ export class NodeRuntime extends EventEmitter {
    */
   static async create(options: NodeRuntimeOptions = {}): Promise<NodeRuntime> {
     const { signal } = waitOptions(startWait(options));
-    const node = new NodeRuntime();
+    const node = new NodeRuntime(MAKE);
     return bounded(node.#open(options, false), { signal }, 'the start', () => node.abandon());
   }
 

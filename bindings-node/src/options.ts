@@ -77,9 +77,16 @@ function count(options: object, name: string, max = Number.MAX_SAFE_INTEGER): nu
 
 const PORT_MAX = 65_535;
 
+/** @internal Error: `invalid_argument`. */
+export function checkObject(options: unknown): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw invalid('the options must be an object');
+  }
+}
+
 /** @internal Options of a node as the addon wants them. Error: `invalid_argument`. */
 export function nodeOptions(given: NodeRuntimeOptions, exclusive: boolean): string {
-  if (typeof given !== 'object' || given === null) throw invalid('the options must be an object');
+  checkObject(given);
   const mailbox: MailboxConfig = given.mailbox ?? {};
   if (typeof mailbox !== 'object') throw invalid('mailbox must be an object');
   const { meta } = given;
@@ -140,7 +147,7 @@ export interface PMDOptions {
 
 /** @internal Options of a PMD as the addon wants them. Error: `invalid_argument`. */
 export function pmdOptions(given: PMDOptions): string {
-  if (typeof given !== 'object' || given === null) throw invalid('the options must be an object');
+  checkObject(given);
   return JSON.stringify({
     host: member(given, 'host', 'string'),
     port: count(given, 'port', PORT_MAX),

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { Calls, type Result, hold, letGo, rethrow } from './calls.js';
 import { DistflowError, fromThrown } from './error.js';
 import { type NativePmd, native } from './native.js';
-import { type PMDOptions, pmdOptions } from './options.js';
+import { type PMDOptions, checkObject, pmdOptions } from './options.js';
 import type { NodeInfo } from './types.js';
 
 export type { PMDOptions } from './options.js';
@@ -45,6 +45,7 @@ export class PMD extends EventEmitter {
 
   constructor(options: PMDOptions = {}) {
     super();
+    checkObject(options);
     this.#options = { ...options };
   }
 

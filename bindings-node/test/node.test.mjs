@@ -338,6 +338,9 @@ test('wrong options of a wait are named, and a limit may be endless', async (t) 
   await assert.rejects(NodeRuntime.start({ pmdPort: pmd.port, signal: 1 }), { code: 'invalid_argument' });
   await assert.rejects(startNode(t, pmd, { meta: { big: 1n } }), { code: 'invalid_argument' });
   await assert.rejects(startNode(t, pmd, { logger: console }), { code: 'invalid_argument' });
+  await assert.rejects(NodeRuntime.create([]), { code: 'invalid_argument' });
+  assert.throws(() => new NodeRuntime({ alias: 'a' }), { code: 'invalid_argument', message: /NodeRuntime\.start/ });
+  assert.throws(() => new distflow.PMD(24_059), { code: 'invalid_argument' });
   assert.throws(() => new distflow.Mailbox().onMessage(5), { code: 'invalid_argument' });
   for (const options of [{ timeoutMs: Infinity }, { timeoutMs: 2 ** 40 }, null, {}]) {
     await assert.rejects(a.send('nobody', 1, options), { code: 'resolve_failed' });
