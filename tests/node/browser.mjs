@@ -28,6 +28,18 @@ export function browser() {
   return installed;
 }
 
+/** Removes a folder into which helpers of a browser that was killed may still write for a moment. */
+async function remove(folder) {
+  for (const deadline = Date.now() + 20_000; ; ) {
+    try {
+      return rmSync(folder, { recursive: true, force: true });
+    } catch (error) {
+      if (error.code !== 'ENOTEMPTY' || Date.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
 /** One page of a headless browser, which ends with the test. */
 export class Page {
   #child;
@@ -41,7 +53,7 @@ export class Page {
     t.after(async () => {
       page.#child.kill('SIGKILL');
       await page.ended;
-      rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+      await remove(folder);
     });
     const { targetId } = await page.#ask('Target.createTarget', { url: 'about:blank' });
     const { sessionId } = await page.#ask('Target.attachToTarget', { targetId, flatten: true });
