@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 from typing import Any, Callable
 
 import pytest
@@ -302,7 +301,3 @@ node.close()
         return False
 
     until(is_gone)
-
-
-def test_this_interpreter_is_supported() -> None:
-    assert sys.version_info >= (3, 9)

@@ -51,11 +51,9 @@ def test_values_come_back_as_they_were(value: Any) -> None:
     # Others read the same, and what others write is read.
     assert json.loads(dumps(value)) == value
     assert loads(json.dumps(value)) == value
-    assert (
-        loads(json.dumps(value, ensure_ascii=False, indent=2)) == value
-        if "\ud800" not in str(value)
-        else True
-    )
+    if "\ud800" not in str(value):
+        # Written out, a surrogate that stands alone is no UTF-8.
+        assert loads(json.dumps(value, ensure_ascii=False, indent=2)) == value
 
 
 def random_value(rng: random.Random, depth: int = 0) -> Any:
