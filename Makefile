@@ -19,7 +19,7 @@ help:
 
 # Everything but the compilers comes from the lock file. One test plays with a firewall between
 # network namespaces; where those are not to be had, it says so and does nothing. A demo needs
-# only cargo and cc; what else is missing is named, and the tests that need it fail.
+# cargo, cc, Node.js and Python; what else is missing is named, and the tests that need it fail.
 setup:
 	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: apt-get install cargo (1.95 or newer)"; exit 1; }
 	@missing() { \
