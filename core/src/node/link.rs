@@ -16,10 +16,10 @@ use crate::node::registry::dial;
 use crate::node::shared::Shared;
 use crate::node_state::LinkId;
 
-/// Two messages closer together than this are a burst: the second one waits for the writer
-/// task, which takes all that comes meanwhile in one write. No round trip is that short, so
-/// request and answer never look like a burst.
-const BURST: Duration = Duration::from_micros(4);
+/// A message that comes sooner than this after the last one was written makes a burst: it waits for
+/// the writer task, which takes all that comes meanwhile in one write. No answer arrives and is
+/// answered that soon, so request and answer never look like a burst.
+const BURST: Duration = Duration::from_micros(8);
 
 /// A connected link's socket.
 pub(super) struct Sink {
@@ -28,8 +28,9 @@ pub(super) struct Sink {
     /// Woken when bytes wait to be written.
     pub flush: Notify,
     closed: Notify,
-    /// When the caller's thread wrote last, in microseconds of the node's clock.
-    wrote_at_us: AtomicU64,
+    /// When a caller's thread last ended a write or left one to the writer task, in microseconds of
+    /// the node's clock.
+    sent_at_us: AtomicU64,
     // Protects a chunk that the socket did not take completely; held to put or take it.
     rest: Mutex<Rest>,
 }
@@ -78,7 +79,7 @@ pub(super) async fn connect(
         stream: write_half,
         flush: Notify::new(),
         closed: Notify::new(),
-        wrote_at_us: AtomicU64::new(0),
+        sent_at_us: AtomicU64::new(0),
         rest: Mutex::new(Rest::Nothing),
     });
     let rest = GiveBack {
@@ -204,12 +205,16 @@ async fn write_all(stream: &OwnedWriteHalf, bytes: &[u8], written: &mut usize) -
 /// Within a burst the writer task does it.
 pub(super) fn write_unless_burst(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
     let now_us = shared.clock.now_us();
-    let last_us = sink.wrote_at_us.swap(now_us, Ordering::Relaxed);
+    let last_us = sink.sent_at_us.load(Ordering::Relaxed);
     if now_us.saturating_sub(last_us) < BURST.as_micros() as u64 {
         sink.flush.notify_one();
         shared.runtime.attend();
+        sink.sent_at_us.store(now_us, Ordering::Relaxed);
     } else {
         write_now(shared, id, sink);
+        // Without the time of the write itself: a caller that does little else sends bursts.
+        sink.sent_at_us
+            .store(shared.clock.now_us(), Ordering::Relaxed);
     }
 }
 
