@@ -38,8 +38,10 @@ def make(pmd: distflow.Pmd) -> Iterator[Callable[..., distflow.Node]]:
 class Program:
     """A Python program in a process of its own."""
 
-    def __init__(self, code: str, *arguments: str, **options: Any) -> None:
-        command = [sys.executable, "-X", "dev", "-c", code, *arguments]
+    def __init__(self, code: str, *arguments: str, isolated: bool = False, **options: Any) -> None:
+        # Development mode imports a few modules of its own.
+        mode = ["-I"] if isolated else ["-X", "dev"]
+        command = [sys.executable, *mode, "-c", code, *arguments]
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import importlib
 import inspect
@@ -15,11 +16,53 @@ from typing import Any, Callable
 import pytest
 
 import distflow
-from distflow import _distflow, errors
+from distflow import _distflow, _options, errors
+from distflow.options import NodeKeywords, NodeOptions, PmdKeywords, PmdOptions
 
 from .conftest import until
 
 PUBLIC = ["distflow", "distflow.aio", "distflow.errors", "distflow.options", "distflow.types"]
+
+
+def test_everything_exported_is_there() -> None:
+    assert {name for name in distflow.__all__ if not hasattr(distflow, name)} == set()
+    assert set(distflow.__all__) <= set(dir(distflow))
+    with pytest.raises(AttributeError, match="nonsense"):
+        distflow.nonsense  # noqa: B018
+
+
+def test_a_node_starts_without_importing_much(pmd: distflow.Pmd, run: Callable[..., Any]) -> None:
+    code = """
+import sys
+import distflow
+node = distflow.Node(alias="quick", pmd_port=int(sys.argv[1]), auto_start=False)
+node.send("quick", 1)
+assert node.recv().payload == 1
+heavy = {"asyncio", "dataclasses", "inspect", "json", "logging", "re", "subprocess", "typing"}
+print(sorted(heavy & set(sys.modules)))
+node.close()
+"""
+    program = run(code, str(pmd.port), isolated=True)
+    assert program.end() == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "keywords"),
+    [(_options.NODE, NodeOptions, NodeKeywords), (_options.PMD, PmdOptions, PmdKeywords)],
+)
+def test_options_are_the_same_as_object_and_by_keyword(
+    table: dict[str, tuple[str, str]], options: Any, keywords: Any
+) -> None:
+    types = {field.name: field.type for field in dataclasses.fields(options)}
+    assert list(types) == list(table)
+    assert types == {name: hint.__forward_arg__ for name, hint in keywords.__annotations__.items()}
+    kinds = {
+        "str or None": "Optional[str]",
+        "mapping or None": "Optional[Mapping[str, Any]]",
+        "seconds": "float",
+        "port": "int",
+    }
+    assert types == {name: kinds.get(kind, kind) for name, (_, kind) in table.items()}
 
 
 def test_every_code_has_a_class_of_its_own_and_no_class_is_left_over() -> None:
@@ -96,7 +139,7 @@ def test_without_the_executable_the_command_line_runs_in_python(
 ) -> None:
     code = """
 import sys
-from distflow import __main__, options
+from distflow import __main__
 __main__.launcher = lambda: [sys.executable, "-m", "distflow"]
 sys.argv = ["distflow", *sys.argv[1:]]
 __main__.main()

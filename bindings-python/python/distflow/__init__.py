@@ -17,7 +17,7 @@ from . import _interpreter as _interpreter
 import atexit as _atexit
 import os as _os
 
-from . import _distflow, _log, aio
+from . import _distflow, _log
 from ._distflow import Message, __version__
 from ._log import connect as connect_logging
 from .errors import (
@@ -49,26 +49,30 @@ from .errors import (
     TooLargeError,
 )
 from .node import Node, start
-from .options import NodeOptions, PmdOptions
 from .pmd import Pmd, PmdClient
-from .runtime import MessageMetadata, NodeRuntime
-from .types import (
-    NODE_EVENTS,
-    PMD_EVENTS,
-    Event,
-    MailboxOverflow,
-    Payload,
-    Peer,
-    PeerJoin,
-    PeerLeave,
-    PmdEvent,
-    PmdLost,
-    PmdRestored,
-    PmdStopped,
-    RegistrationRefused,
-    SendFailed,
-    Stats,
-)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import aio
+    from .options import NodeOptions, PmdOptions
+    from .runtime import MessageMetadata, NodeRuntime
+    from .types import (
+        NODE_EVENTS,
+        PMD_EVENTS,
+        Event,
+        MailboxOverflow,
+        Payload,
+        Peer,
+        PeerJoin,
+        PeerLeave,
+        PmdEvent,
+        PmdLost,
+        PmdRestored,
+        PmdStopped,
+        RegistrationRefused,
+        SendFailed,
+        Stats,
+    )
 
 __all__ = [
     "NODE_EVENTS",
@@ -125,6 +129,50 @@ __all__ = [
     "connect_logging",
     "start",
 ]
+
+# A node needs none of these to start; asyncio, dataclasses and typing cost many times its start.
+_LAZY = {
+    name: module
+    for module, names in {
+        "options": ("NodeOptions", "PmdOptions"),
+        "runtime": ("MessageMetadata", "NodeRuntime"),
+        "types": (
+            "NODE_EVENTS",
+            "PMD_EVENTS",
+            "Event",
+            "MailboxOverflow",
+            "Payload",
+            "Peer",
+            "PeerJoin",
+            "PeerLeave",
+            "PmdEvent",
+            "PmdLost",
+            "PmdRestored",
+            "PmdStopped",
+            "RegistrationRefused",
+            "SendFailed",
+            "Stats",
+        ),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> object:
+    import importlib
+
+    if name in ("aio", "errors", "options", "runtime", "types"):
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _LAZY:
+        value: object = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 # Threads of the library end before the interpreter does: none of them enters it afterwards.
 _atexit.register(_distflow.end_all)

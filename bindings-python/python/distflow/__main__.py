@@ -7,7 +7,7 @@ import signal
 import sys
 
 from . import _distflow
-from .options import launcher
+from ._options import launcher
 
 
 def main() -> None:

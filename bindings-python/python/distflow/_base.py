@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Optional
-
-from . import _distflow, _log, options, types
+from . import _distflow, _log, _options
 from .errors import InvalidArgumentError
-from .options import NodeOptions
-from .types import NODE_EVENTS, Payload, Peer, Stats
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Optional
+
+    from .options import NodeOptions
+    from .types import Payload, Peer, Stats
 
 
-def event_name(name: str, events: Mapping[str, Any] = NODE_EVENTS) -> str:
-    """The native module's name of an event.
+def peer(row: Mapping[str, Any]) -> Peer:
+    """A peer from the native module's row. Like the next ones, it imports what it needs when the
+    first one comes: starting a node shall not wait for it."""
+    from . import types
+
+    return types.peer(row)
+
+
+def event(row: Sequence[Any]) -> Any:
+    """An event from the native module's row."""
+    from . import types
+
+    return types.event(row)
+
+
+def event_name(name: str, of: str) -> str:
+    """The native module's name of an event, of those in ``NODE_EVENTS`` or ``PMD_EVENTS``.
 
     Error: ``InvalidArgumentError`` for one that does not exist.
     """
+    from . import types
+
+    events: Mapping[str, object] = getattr(types, of)
     if name not in events:
         raise InvalidArgumentError(f"there is no event {name!r}: {', '.join(events)}")
     return name.replace("_", ":")
@@ -32,21 +54,19 @@ def row_handler(name: str, handler: Callable[[Any], object]) -> Callable[[list[A
 
     def call(row: list[Any]) -> None:
         if row[0] == name:
-            handler(types.event(row))
+            handler(event(row))
 
     return call
 
 
-def native_options(given: Optional[NodeOptions], named: dict[str, Any], exclusive: bool) -> str:
-    """Options, given as an object or by name but not both, as the native module takes them."""
-    if given is not None and named:
-        raise TypeError("give options either as a NodeOptions or by keyword")
-    if given is None:
-        given = NodeOptions(**named)
-    elif not isinstance(given, NodeOptions):
-        raise TypeError(f"options must be a NodeOptions, not {type(given).__name__}")
+def native_options(
+    given: Optional[NodeOptions], named: Mapping[str, object], exclusive: bool
+) -> str:
+    """A node's options as the native module takes them."""
+    more = {"launcher": _options.launcher(), "exclusive": exclusive}
+    text = _options.native("NodeOptions", _options.NODE, given, named, **more)
     _log.connect()
-    return options.native(given, launcher=options.launcher(), exclusive=exclusive)
+    return text
 
 
 class NodeBase:
@@ -89,8 +109,10 @@ class NodeBase:
 
     def peers(self) -> list[Peer]:
         """Everyone else known at this moment, in order of node id; the PMD is not asked."""
-        return [types.peer(row) for row in self._native.peers()]
+        return [peer(row) for row in self._native.peers()]
 
     def stats(self) -> Stats:
         """The counters."""
+        from .types import Stats
+
         return Stats(**self._native.stats())

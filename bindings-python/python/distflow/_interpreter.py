@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-
 
 def _is_main() -> bool:
     for name in ("_interpreters", "_xxsubinterpreters"):
         try:
-            interpreters = importlib.import_module(name)
+            interpreters = __import__(name)
         except ImportError:
             continue
         return bool(interpreters.get_current() == interpreters.get_main())

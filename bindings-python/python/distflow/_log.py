@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from typing import Any
+import sys
+from _thread import allocate_lock
 
 from . import _distflow
 
-_LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG, 5: 5}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-_logger = logging.getLogger("distflow")
-_lock = threading.Lock()
+# ERROR to DEBUG of `logging`, and one more for what is finer.
+_LEVELS = {1: 40, 2: 30, 3: 20, 4: 10, 5: 5}
+_WARNING = 30
+
+_lock = allocate_lock()
 _routed = 0
+
+
+def _level() -> int:
+    """The level of the logger; what it has by default in a program that does not use `logging`."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return _WARNING
+    level: int = logging.getLogger("distflow").getEffectiveLevel()
+    return level
 
 
 def _native_level(level: int) -> int:
@@ -22,6 +35,8 @@ def _native_level(level: int) -> int:
 
 
 def _emit(level: int, target: str, message: str, fields: dict[str, Any]) -> None:
+    import logging
+
     logger = logging.getLogger(
         "distflow." + target.replace("::", ".").replace("distflow_core.", "")
     )
@@ -38,7 +53,7 @@ def connect() -> None:
     does not let through is not even made.
     """
     global _routed
-    level = _native_level(_logger.getEffectiveLevel())
+    level = _native_level(_level())
     with _lock:
         if level != _routed:
             _distflow.route_log(level, _emit)
@@ -48,4 +63,4 @@ def connect() -> None:
 def _after_fork() -> None:
     # The thread that delivers records is the parent's.
     global _routed, _lock
-    _routed, _lock = 0, threading.Lock()
+    _routed, _lock = 0, allocate_lock()

@@ -13,8 +13,13 @@ from . import _distflow, types
 from ._base import NodeBase, checked_handler, event_name, native_options
 from ._distflow import Message
 from .errors import ClosedError, NotStartedError, TimeoutError
-from .options import NodeOptions
 from .types import Payload, Peer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import NodeKeywords, NodeOptions
 
 _BATCH = 256
 
@@ -40,7 +45,9 @@ class Node(NodeBase):
     thread needs the interpreter for that, and a loop that is closed is not an error.
     """
 
-    def __init__(self, options: Optional[NodeOptions] = None, **named: Any) -> None:
+    def __init__(
+        self, options: Optional[NodeOptions] = None, **named: Unpack[NodeKeywords]
+    ) -> None:
         self._options = native_options(options, named, exclusive=False)
         self._native = _distflow.NativeNode()
         self._hub = _distflow.Hub()
@@ -270,7 +277,7 @@ class Node(NodeBase):
     def on(self, event: str, handler: Callable[[Any], object]) -> None:
         """Calls a function, or a coroutine function as a task, with every event of a kind from now
         on. ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``."""
-        name = event_name(event)
+        name = event_name(event, "NODE_EVENTS")
         checked_handler(handler)
         self._event_handlers.setdefault(name, []).append(handler)
 
@@ -383,7 +390,7 @@ def _weakly(node: Node, method: Callable[[Node], None]) -> Callable[[], None]:
 _node: Optional[Node] = None
 
 
-async def start(options: Optional[NodeOptions] = None, **named: Any) -> Node:
+async def start(options: Optional[NodeOptions] = None, **named: Unpack[NodeKeywords]) -> Node:
     """The node of this process, like :func:`distflow.start`. Concurrent calls share one start."""
     global _node
     if _node is None or _node.closed:

@@ -7,7 +7,11 @@ it is a base class too, so that ``except TimeoutError`` works as anywhere else.
 from __future__ import annotations
 
 import builtins
-from typing import ClassVar, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import ClassVar
 
 
 class DistflowError(Exception):

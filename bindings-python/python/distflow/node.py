@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
-from types import TracebackType
-from typing import Any, Callable, Iterator, Optional
+from _thread import allocate_lock
+from _warnings import warn
 
-from . import _distflow, types
-from ._base import NodeBase, checked_handler, event_name, native_options, row_handler
-from ._distflow import Message
+from . import _distflow
+from ._base import (
+    NodeBase,
+    checked_handler,
+    event,
+    event_name,
+    native_options,
+    peer,
+    row_handler,
+)
 from .errors import ClosedError, TimeoutError
-from .options import NodeOptions
-from .types import Event, Payload, Peer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+    from typing import Any, Optional
+
+    from typing_extensions import Unpack
+
+    from ._distflow import Message
+    from .options import NodeKeywords, NodeOptions
+    from .types import Event, Payload, Peer
 
 
 class Node(NodeBase):
@@ -33,7 +48,9 @@ class Node(NodeBase):
     ``AddressInUseError``, ``TimeoutError``.
     """
 
-    def __init__(self, options: Optional[NodeOptions] = None, **named: Any) -> None:
+    def __init__(
+        self, options: Optional[NodeOptions] = None, **named: Unpack[NodeKeywords]
+    ) -> None:
         self._open(native_options(options, named, exclusive=False))
 
     def _open(self, options: str) -> None:
@@ -83,7 +100,7 @@ class Node(NodeBase):
         ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``; the function
         gets an object of the class there. What it raises goes to ``sys.unraisablehook``.
         """
-        self._native.on_event(row_handler(event_name(event), handler))
+        self._native.on_event(row_handler(event_name(event, "NODE_EVENTS"), handler))
 
     def next_event(self, timeout: Optional[float] = None) -> Event:
         """The next event since the start, of any kind. Callers compete; handlers get all anyway.
@@ -95,15 +112,15 @@ class Node(NodeBase):
             if self.closed:
                 raise ClosedError("the node has ended")
             raise TimeoutError("nothing came in time")
-        event: Event = types.event(row)
-        return event
+        told: Event = event(row)
+        return told
 
     def discover(self, prefix: Optional[str] = None, timeout: Optional[float] = None) -> list[Peer]:
         """Asks the PMD for everyone else, or only those whose alias begins with ``prefix``.
 
         Errors: ``NotStartedError``, ``PmdUnavailableError``, ``TimeoutError``.
         """
-        return [types.peer(row) for row in self._native.discover(prefix, timeout)]
+        return [peer(row) for row in self._native.discover(prefix, timeout)]
 
     def close(self) -> None:
         """Flushes what was sent, unregisters and closes every connection; about 3 s at most when a
@@ -124,7 +141,7 @@ class Node(NodeBase):
     ) -> None:
         self.close()
 
-    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+    def __del__(self, _warn: Callable[..., None] = warn) -> None:
         native = getattr(self, "_native", None)
         if native is not None and not native.has_ended():
             _warn(f"unclosed {self!r}", ResourceWarning, source=self)
@@ -133,11 +150,11 @@ class Node(NodeBase):
         return f"<distflow.Node {self.node_id} alias={self.alias!r}>"
 
 
-_lock = threading.Lock()
+_lock = allocate_lock()
 _node: Optional[Node] = None
 
 
-def start(options: Optional[NodeOptions] = None, **named: Any) -> Node:
+def start(options: Optional[NodeOptions] = None, **named: Unpack[NodeKeywords]) -> Node:
     """The node of this process. The first call starts it; later ones return the same object and
     ignore their options. After its ``close``, a call starts a new one.
 

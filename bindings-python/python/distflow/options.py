@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Mapping, Optional, Union
-
-from .errors import InvalidArgumentError
+from typing import Any, Mapping, Optional, TypedDict
 
 
 @dataclass(frozen=True)
@@ -75,84 +69,36 @@ class PmdOptions:
     """Seconds without any node after which it stops; 0 is never."""
 
 
-# Names of the native module, and what a value is there.
-_NATIVE = {
-    "node_id": "nodeId",
-    "pmd_host": "pmdHost",
-    "pmd_port": "pmdPort",
-    "auto_start": "autoStart",
-    "embed_pmd": "embedPmd",
-    "pmd_auto_shutdown": "pmdAutoShutdownMs",
-    "mailbox_size": "maxSize",
-    "mailbox_bytes": "maxBytes",
-    "use_heartbeat": "useHeartbeat",
-    "heartbeat_interval": "heartbeatIntervalMs",
-    "listen_host": "listenHost",
-    "listen_port": "listenPort",
-    "advertised_host": "advertisedHost",
-    "start_timeout": "startTimeoutMs",
-    "request_timeout": "requestTimeoutMs",
-    "max_frame_bytes": "maxFrameBytes",
-    "max_queue_bytes": "maxQueueBytes",
-    "auto_shutdown": "autoShutdownMs",
-}
-_PORTS = {"pmd_port", "listen_port", "port"}
-_PORT_MAX = 65_535
-_MAX = 2**53
+class NodeKeywords(TypedDict, total=False):
+    """The members of :class:`NodeOptions`, as type checkers need them for keyword arguments."""
+
+    alias: Optional[str]
+    node_id: Optional[str]
+    pmd_host: str
+    pmd_port: int
+    auto_start: bool
+    embed_pmd: bool
+    pmd_auto_shutdown: float
+    mailbox_size: int
+    mailbox_bytes: int
+    overflow: str
+    meta: Optional[Mapping[str, Any]]
+    use_heartbeat: bool
+    heartbeat_interval: float
+    listen_host: str
+    listen_port: int
+    insecure: bool
+    advertised_host: Optional[str]
+    start_timeout: float
+    request_timeout: float
+    max_frame_bytes: int
+    max_queue_bytes: int
 
 
-def _number(name: str, value: Any, kind: type) -> int:
-    accepted = (int, float) if kind is float else (int,)
-    if isinstance(value, bool) or not isinstance(value, accepted):
-        wanted = "a number of seconds" if kind is float else "an int"
-        raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
-    most = _PORT_MAX if name in _PORTS else _MAX
-    if not 0 <= value <= most:
-        raise InvalidArgumentError(f"{name} must be 0 to {most}, not {value}")
-    return min(round(value * 1_000), _MAX) if kind is float else int(value)
+class PmdKeywords(TypedDict, total=False):
+    """The members of :class:`PmdOptions`, as type checkers need them for keyword arguments."""
 
-
-def _checked(name: str, value: Any, default: Any) -> Any:
-    if name == "meta":
-        if value is not None and not isinstance(value, Mapping):
-            raise TypeError(f"meta must be a mapping or None, not {type(value).__name__}")
-        return value
-    if isinstance(default, bool):
-        if not isinstance(value, bool):
-            raise TypeError(f"{name} must be a bool, not {type(value).__name__}")
-        return value
-    if isinstance(default, (int, float)):
-        return _number(name, value, type(default))
-    if value is None and default is None:
-        return None
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    return value
-
-
-def native(options: Union[NodeOptions, PmdOptions], **more: Any) -> str:
-    """The options as the native module takes them.
-
-    Errors: ``TypeError``, ``InvalidArgumentError``.
-    """
-    members = {
-        _NATIVE.get(field.name, field.name): _checked(
-            field.name, getattr(options, field.name), field.default
-        )
-        for field in dataclasses.fields(options)
-    }
-    members.update(more)
-    given = {name: value for name, value in members.items() if value is not None}
-    try:
-        return json.dumps(given, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"meta can't be written as JSON: {error}") from error
-
-
-def launcher() -> list[str]:
-    """The command that runs distflow's command line: the small executable of this package, else
-    this interpreter."""
-    executable = Path(__file__).parent / "bin" / "distflow"
-    if executable.is_file():
-        return [str(executable)]
-    return [sys.executable, "-m", "distflow"]
+    port: int
+    host: str
+    insecure: bool
+    auto_shutdown: float

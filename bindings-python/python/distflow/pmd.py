@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from types import TracebackType
-from typing import Any, Callable, List, Mapping, Optional, Union
-
-from . import _distflow, _log, types
-from . import options as _options
-from ._base import event_name, row_handler
+from . import _distflow, _log, _options
+from ._base import event, event_name, peer, row_handler
 from .errors import TimeoutError
-from .options import PmdOptions
-from .types import PMD_EVENTS, Peer, PeerJoin, PeerLeave
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Any, List, Optional, Union
+
+    from typing_extensions import Unpack
+
+    from .options import PmdKeywords, PmdOptions
+    from .types import Peer, PeerJoin, PeerLeave
 
 
 class Pmd:
@@ -27,10 +31,8 @@ class Pmd:
     ``IoError``.
     """
 
-    def __init__(self, options: Optional[PmdOptions] = None, **named: Any) -> None:
-        if options is not None and named:
-            raise TypeError("give options either as a PmdOptions or by keyword")
-        text = _options.native(options or PmdOptions(**named))
+    def __init__(self, options: Optional[PmdOptions] = None, **named: Unpack[PmdKeywords]) -> None:
+        text = _options.native("PmdOptions", _options.PMD, options, named)
         _log.connect()
         native = _distflow.NativePmd()
         native.start(text)
@@ -49,7 +51,7 @@ class Pmd:
 
     def nodes(self) -> list[Peer]:
         """The registered nodes. Error: ``ClosedError`` when it does not serve."""
-        return [types.peer(row) for row in self._native.nodes()]
+        return [peer(row) for row in self._native.nodes()]
 
     def on(self, event: str, handler: Callable[[Any], object]) -> None:
         """Calls a function with every event of a kind, on the PMD's callback thread.
@@ -57,7 +59,7 @@ class Pmd:
         ``event`` is a key of :data:`distflow.PMD_EVENTS`; the function gets an object of the class
         there. What it raises goes to ``sys.unraisablehook``.
         """
-        self._native.on_event(row_handler(event_name(event, PMD_EVENTS), handler))
+        self._native.on_event(row_handler(event_name(event, "PMD_EVENTS"), handler))
 
     def close(self) -> None:
         """Ends it: its nodes lose their PMD, and look for another. Safe to call twice."""
@@ -102,7 +104,7 @@ class PmdClient:
 
         Errors: ``AliasInUseError``, ``NodeIdInUseError``, ``InvalidArgumentError``.
         """
-        text = None if meta is None else json.dumps(meta, allow_nan=False)
+        text = None if meta is None else _distflow.dumps(dict(meta))
         self._native.register(node_id, alias, host, port, text)
 
     def unregister(self, node_id: str) -> None:
@@ -115,15 +117,15 @@ class PmdClient:
 
     def resolve(self, name: str) -> Peer:
         """The node of an alias or id. Error: ``NodeNotFoundError``."""
-        return types.peer(self._native.resolve(name))
+        return peer(self._native.resolve(name))
 
     def list(self, prefix: Optional[str] = None) -> List[Peer]:
         """The registered nodes, or only those whose alias begins with ``prefix``."""
-        return [types.peer(row) for row in self._native.list(prefix)]
+        return [peer(row) for row in self._native.list(prefix)]
 
     def watch(self) -> List[Peer]:
         """Begins to watch: the nodes of this moment; later changes come by :meth:`next_event`."""
-        return [types.peer(row) for row in self._native.watch()]
+        return [peer(row) for row in self._native.watch()]
 
     def next_event(self, timeout: Optional[float] = None) -> Union[PeerJoin, PeerLeave]:
         """The next change since :meth:`watch`.
@@ -133,8 +135,8 @@ class PmdClient:
         row = self._native.next_event(timeout)
         if row is None:
             raise TimeoutError("nothing came in time")
-        event: Union[PeerJoin, PeerLeave] = types.event(row)
-        return event
+        told: Union[PeerJoin, PeerLeave] = event(row)
+        return told
 
     def close(self) -> None:
         """Ends the connection, what it registered, and every wait on it."""

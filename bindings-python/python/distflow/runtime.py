@@ -10,6 +10,12 @@ from ._distflow import Message
 from .errors import InvalidArgumentError
 from .types import Payload, Peer
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .options import NodeKeywords
+
 
 @dataclass(frozen=True)
 class MessageMetadata:
@@ -46,7 +52,7 @@ class NodeRuntime:
         self._node = node
 
     @classmethod
-    async def start(cls, **options: Any) -> NodeRuntime:
+    async def start(cls, **options: Unpack[NodeKeywords]) -> NodeRuntime:
         """Starts the node of this process, or returns it. Options: :class:`NodeOptions`."""
         return cls(await aio.start(**options))
 

@@ -82,9 +82,9 @@ def address(name: str) -> Iterator[str]:
     if not name.startswith("distflow"):
         yield "-"
         return
-    import distflow.options
+    from distflow import _options
 
-    command = [*distflow.options.launcher(), "pmd", "start", "--port", "0"]
+    command = [*_options.launcher(), "pmd", "start", "--port", "0"]
     pmd = subprocess.Popen([*command, "--auto-shutdown-ms", "0"], stdout=subprocess.PIPE, text=True)
     assert pmd.stdout is not None
     try:
