@@ -69,12 +69,14 @@ test-rust: setup
 
 # Lints; then the wheel in an empty environment of the oldest, the newest and the default Python.
 test-python: python
-	cd bindings-python && ../$(VENV)/bin/ruff format --check . ../examples/python
-	cd bindings-python && ../$(VENV)/bin/ruff check . ../examples/python
+	cd bindings-python && ../$(VENV)/bin/ruff format --check $(PYTHON_FILES)
+	cd bindings-python && ../$(VENV)/bin/ruff check $(PYTHON_FILES)
 	cd bindings-python && ../$(VENV)/bin/mypy
 	cd bindings-python && ../$(VENV)/bin/python -m mypy.stubtest distflow._distflow
 	$(VENV)/bin/python bindings-python/tests/run.py $(WHEELS)/distflow-$(VERSION)-*.whl $(WHEELS)/environments
 
+# Seen from bindings-python, whose pyproject.toml has the rules.
+PYTHON_FILES = . ../examples/python ../tests/conformance ../tests/bench/python
 VENV = .venv
 PYTHON ?= python3
 WHEELS = $(TARGET)/python
@@ -91,8 +93,8 @@ python: setup
 	$(VENV)/bin/python -m pip --disable-pip-version-check install -q --no-index --no-deps \
 		--force-reinstall $(WHEELS)/distflow-$(VERSION)-*.whl
 
-# The package is packed, installed in an empty folder, and tested there; then the examples, and a
-# cluster of three languages.
+# The package is packed, installed in an empty folder, and tested there; then the examples, a
+# cluster of four languages, and the scenarios of tests/conformance in all of them.
 test-node: node
 	cd bindings-node && npm test
 	node --test --test-timeout=240000 tests/node/

@@ -1,45 +1,12 @@
 // Processes in four languages in one cluster: each sends to each other, and every order is checked.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { Process, examples, pmd, program, project } from './processes.mjs';
+import { Process, compileC, examples, pmd, program, project, python } from './processes.mjs';
 
 const MESSAGES = 10_000;
-
-/** The folder with libdistflow: DISTFLOW_LIB_DIR, or what `make build` and `make test` leave. */
-function libraryFolder() {
-  const target = process.env.CARGO_TARGET_DIR ?? join(project, 'target');
-  const folders = [process.env.DISTFLOW_LIB_DIR, join(target, 'release'), join(target, 'debug')];
-  const found = folders.find((folder) => folder && existsSync(join(folder, 'libdistflow.so')));
-  assert.ok(found, 'libdistflow.so is missing: cargo build --release -p distflow-ffi');
-  return found;
-}
-
-/** The interpreter that `make` installs the Python package for. */
-function python() {
-  const found = process.env.DISTFLOW_PYTHON ?? join(project, '.venv/bin/python');
-  assert.ok(existsSync(found), `${found} is missing: make python`);
-  return found;
-}
-
-/** Compiles the C node. */
-function compile(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'distflow-mixed-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  const library = libraryFolder();
-  symlinkSync(join(library, 'libdistflow.so'), join(folder, 'libdistflow.so.1'));
-  const output = join(folder, 'node');
-  const source = [join(project, 'examples/c/node.c'), '-I', join(project, 'include')];
-  const links = ['-L', library, '-ldistflow', `-Wl,-rpath,${folder}`];
-  const { status, stderr } = spawnSync('cc', ['-O2', ...source, '-o', output, ...links]);
-  assert.equal(status, 0, stderr?.toString());
-  return output;
-}
 
 /** Sends to every other process, in turns, without outrunning the pipe. */
 async function send(processes, from) {
@@ -80,7 +47,7 @@ test('Node.js, C, Rust and Python exchange 10,000 messages each way, in order', 
   });
   const processes = [
     start('js', join(examples, 'node.js')),
-    start('c', compile(t)),
+    start('c', compileC(t, join(project, 'examples/c/node.c'))),
     start('rust', program(), 'node', 'run', '--no-auto-start', '--until-eof'),
     start('python', python(), join(project, 'examples/python/node.py')),
   ];

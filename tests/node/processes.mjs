@@ -1,9 +1,19 @@
 // Processes of the tests: none outlives its test, and every wait has an end.
 
-import { spawn } from 'node:child_process';
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, lstatSync, mkdirSync, symlinkSync, unlinkSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -38,6 +48,36 @@ export function program() {
   const found = executable();
   if (!found) throw new Error('the distflow program is missing: npm run build in bindings-node');
   return found;
+}
+
+/** The folder with libdistflow: DISTFLOW_LIB_DIR, or what `make build` and `make test` leave. */
+function libraryFolder() {
+  const target = process.env.CARGO_TARGET_DIR ?? join(project, 'target');
+  const folders = [process.env.DISTFLOW_LIB_DIR, join(target, 'release'), join(target, 'debug')];
+  const found = folders.find((folder) => folder && existsSync(join(folder, 'libdistflow.so')));
+  assert.ok(found, 'libdistflow.so is missing: cargo build --release -p distflow-ffi');
+  return found;
+}
+
+/** The interpreter that `make` installs the Python package for. */
+export function python() {
+  const found = process.env.DISTFLOW_PYTHON ?? join(project, '.venv/bin/python');
+  assert.ok(existsSync(found), `${found} is missing: make python`);
+  return found;
+}
+
+/** Compiles a C program beside a copy of the library; both go with the test. */
+export function compileC(t, source, ...flags) {
+  const folder = mkdtempSync(join(tmpdir(), 'distflow-c-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const library = libraryFolder();
+  symlinkSync(join(library, 'libdistflow.so'), join(folder, 'libdistflow.so.1'));
+  const output = join(folder, 'program');
+  const sources = [source, '-I', join(project, 'include')];
+  const links = ['-L', library, '-ldistflow', `-Wl,-rpath,${folder}`];
+  const { status, stderr } = spawnSync('cc', ['-O2', ...flags, ...sources, '-o', output, ...links]);
+  assert.equal(status, 0, stderr?.toString());
+  return output;
 }
 
 /** A running process that talks in lines. */

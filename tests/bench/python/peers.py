@@ -112,7 +112,7 @@ def trips(count: int, trip: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 def distflow_node(address: str, aio: bool = False) -> Any:
     import distflow
 
-    port = int(address.split("/")[0])
+    port = int(address.split("/", maxsplit=1)[0])
     kind = distflow.aio.Node if aio else distflow.Node
     return kind(pmd_port=port, auto_start=False, overflow="block")
 
