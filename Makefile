@@ -5,13 +5,14 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 PROGRAM = $(TARGET)/release/distflow
 SEEDS ?= 2000
 
-.PHONY: help setup build demo test test-rust test-node test-python node python lint check header install uninstall sim plants fuzz bench clean
+.PHONY: help setup build demo test test-rust test-node test-python node python docs lint check header install uninstall sim plants fuzz bench clean
 
 help:
 	@echo "make demo    build in release and run the main job on real processes"
 	@echo "make test    lints; unit, property, simulator, process, C, Node.js and Python tests"
 	@echo "make install the program, the C library and its headers (PREFIX=/usr/local, DESTDIR=)"
 	@echo "make header  write include/distflow.h and ffi/abi anew after a change of ffi/src"
+	@echo "make docs    write docs/python-api.md anew after a change of the Python package"
 	@echo "make bench   benchmarks beside the yardsticks (QUICK=1: one short round)"
 	@echo "make sim     the simulator, many seeds (SEEDS=n; one: SEED=n)"
 	@echo "make plants  show that the simulator finds every planted bug"
@@ -73,6 +74,9 @@ test-python: python
 	cd bindings-python && ../$(VENV)/bin/ruff check $(PYTHON_FILES)
 	cd bindings-python && ../$(VENV)/bin/mypy
 	cd bindings-python && ../$(VENV)/bin/python -m mypy.stubtest distflow._distflow
+	$(SPHINX) markdown bindings-python/docs $(TARGET)/docs/markdown
+	@diff -u docs/python-api.md $(TARGET)/docs/markdown/python-api.md || \
+		{ echo "docs/python-api.md is not up to date: make docs"; exit 1; }
 	$(VENV)/bin/python bindings-python/tests/run.py $(WHEELS)/distflow-$(VERSION)-*.whl $(WHEELS)/environments
 
 # Seen from bindings-python, whose pyproject.toml has the rules.
@@ -83,8 +87,8 @@ WHEELS = $(TARGET)/python
 
 # On the registry, the name belongs to another package: ours is installed by its file.
 python: setup
-	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null || \
-		{ echo "Python 3.9 or newer, with venv, is missing: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer, with venv, is missing: apt-get install python3 python3-venv"; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip --disable-pip-version-check install -q -r bindings-python/requirements-dev.txt
 	rm -f $(WHEELS)/*.whl
@@ -92,6 +96,14 @@ python: setup
 		./bindings-python --no-deps --no-build-isolation -w $(WHEELS)
 	$(VENV)/bin/python -m pip --disable-pip-version-check install -q --no-index --no-deps \
 		--force-reinstall $(WHEELS)/distflow-$(VERSION)-*.whl
+
+# The reference of the Python package: docs/python-api.md, and as pages in target/docs/html.
+docs: python
+	$(SPHINX) markdown bindings-python/docs $(TARGET)/docs/markdown
+	cp $(TARGET)/docs/markdown/python-api.md docs/python-api.md
+	$(SPHINX) html bindings-python/docs $(TARGET)/docs/html
+
+SPHINX = $(VENV)/bin/python -m sphinx -q -W -E -b
 
 # The package is packed, installed in an empty folder, and tested there; then the examples, a
 # cluster of four languages, and the scenarios of tests/conformance in all of them.
@@ -166,10 +178,15 @@ SECONDS_EACH ?= 60
 fuzz: setup
 	tests/fuzz/run $(SECONDS_EACH)
 
-bench: build node
+bench: build node python
 	$(CARGO) build --locked --release -p distflow-ffi
 	$(CARGO) run --locked --release -p distflow-bench -- $(if $(QUICK),--quick)
 	node tests/bench/node/run.mjs $(if $(QUICK),--quick) --json $(TARGET)/bench-node.json
+	@test -x $(TARGET)/bench-python/bin/python || $(VENV)/bin/python -m venv $(TARGET)/bench-python
+	$(TARGET)/bench-python/bin/python -m pip --disable-pip-version-check install -q -r tests/bench/python/requirements.txt
+	$(TARGET)/bench-python/bin/python -m pip --disable-pip-version-check install -q --no-index --no-deps \
+		--force-reinstall $(WHEELS)/distflow-$(VERSION)-*.whl
+	$(TARGET)/bench-python/bin/python tests/bench/python/run.py $(if $(QUICK),--quick) --json $(TARGET)/bench-python.json
 
 clean:
 	$(CARGO) clean

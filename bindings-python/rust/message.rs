@@ -39,6 +39,9 @@ impl Message {
         ("payload", "sender", "recipient", "timestamp")
     }
 
+    /// What was sent; ``None`` also for what JavaScript sends as ``undefined``.
+    ///
+    /// Error: ``ValueError`` for an integer of more digits than this interpreter reads.
     #[getter]
     fn payload(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match &self.payload {
@@ -47,16 +50,19 @@ impl Message {
         }
     }
 
+    /// Id of the node that sent it, by its own claim.
     #[getter]
     fn sender(&self, py: Python<'_>) -> Py<PyString> {
         self.sender.clone_ref(py)
     }
 
+    /// Id of the node that got it.
     #[getter]
     fn recipient(&self, py: Python<'_>) -> Py<PyString> {
         self.recipient.clone_ref(py)
     }
 
+    /// Unix milliseconds when it was sent, by the sender's clock.
     #[getter]
     fn timestamp(&self) -> u64 {
         self.timestamp

@@ -58,7 +58,7 @@ def main() -> int:
         pip = [own, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
         # Of its own the package needs nothing.
         subprocess.run([*pip, "--no-index", "--no-deps", wheel], check=True)
-        subprocess.run([*pip, "pytest", "uvloop"], check=True)
+        subprocess.run([*pip, "pytest", "uvloop", "aiohttp"], check=True)
         print(f"Python {name}", flush=True)
         ran = subprocess.run(
             [own, "-m", "pytest", "-p", "no:cacheprovider", *arguments, TESTS],
