@@ -77,6 +77,7 @@ test-python: python
 	$(SPHINX) markdown bindings-python/docs $(TARGET)/docs/markdown
 	@diff -u docs/python-api.md $(TARGET)/docs/markdown/python-api.md || \
 		{ echo "docs/python-api.md is not up to date: make docs"; exit 1; }
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python bindings-python/tests/source.py $(WHEELS)/source
 	$(VENV)/bin/python bindings-python/tests/run.py $(WHEELS)/distflow-$(VERSION)-*.whl $(WHEELS)/environments
 
 # Seen from bindings-python, whose pyproject.toml has the rules.

@@ -19,17 +19,22 @@ from maturin import (  # noqa: F401
 
 _HERE = Path(__file__).resolve().parent.parent
 
+# The workspace of a source distribution has fewer members than the lock file knows; the versions
+# are taken from it all the same.
+_LOCKED = [] if (_HERE / "PKG-INFO").exists() else ["--locked"]
+os.environ.setdefault("MATURIN_PEP517_ARGS", " ".join(_LOCKED))
+
 
 def _build_program() -> None:
     cargo = os.environ.get("CARGO", "cargo")
     metadata = subprocess.run(
-        [cargo, "metadata", "--format-version", "1", "--no-deps", "--locked"],
+        [cargo, "metadata", "--format-version", "1", "--no-deps", *_LOCKED],
         cwd=_HERE,
         check=True,
         stdout=subprocess.PIPE,
     )
     target = Path(json.loads(metadata.stdout)["target_directory"])
-    build = ["build", "--release", "--locked", "-p", "distflow-core"]
+    build = ["build", "--release", *_LOCKED, "-p", "distflow-core"]
     subprocess.run([cargo, *build, "--features", "cli", "--bin", "distflow"], cwd=_HERE, check=True)
     folder = _HERE / "python" / "distflow" / "bin"
     folder.mkdir(exist_ok=True)
