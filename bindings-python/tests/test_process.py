@@ -245,6 +245,20 @@ interpreters.run_string(sub, code)
     assert code == 0 and out.startswith("ImportError"), err
 
 
+def test_an_interpreter_without_its_lock_is_refused_clearly(run: Run) -> None:
+    code = """
+import sys
+sys._is_gil_enabled = lambda: False
+try:
+    import distflow
+except ImportError as error:
+    print("ImportError", error)
+"""
+    status, out, err = run(code).end()
+    assert (status, err) == (0, "")
+    assert out.startswith("ImportError distflow does not support interpreters that run without")
+
+
 def test_one_node_a_process(pmd: distflow.Pmd, run: Run) -> None:
     code, out, err = run(
         HEAD

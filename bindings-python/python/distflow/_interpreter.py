@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def _is_main() -> bool:
     for name in ("_interpreters", "_xxsubinterpreters"):
@@ -17,4 +19,9 @@ if not _is_main():
     raise ImportError(
         "distflow does not support subinterpreters: import it in the main one, "
         "or run another process"
+    )
+if not getattr(sys, "_is_gil_enabled", lambda: True)():
+    raise ImportError(
+        "distflow does not support interpreters that run without the GIL: "
+        "set PYTHON_GIL=1, or use the ordinary build"
     )

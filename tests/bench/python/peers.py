@@ -13,7 +13,7 @@ import socket
 import struct
 import sys
 import time
-from typing import Any, Callable, Iterator
+from typing import Any, Awaitable, Callable, Iterator
 
 FIRST = 1_000_000_000
 MARK = 9_999_999_998
@@ -97,10 +97,24 @@ def trips(count: int, trip: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         value["seq"] = FIRST + number
         begun = time.perf_counter()
         answer = trip(value)
-        took = time.perf_counter() - begun
+        times.append((time.perf_counter() - begun) * 1e6)
         assert answer["seq"] == value["seq"]
-        if number >= count // 4:
-            times.append(took * 1e6)
+    say_trips(times[count // 4 :])
+
+
+async def aio_trips(count: int, trip: Callable[[dict[str, Any]], Awaitable[Any]]) -> None:
+    """The same for what is awaited."""
+    value, times = payload(100), []
+    for number in range(count + count // 4):
+        value["seq"] = FIRST + number
+        begun = time.perf_counter()
+        answer = await trip(value)
+        times.append((time.perf_counter() - begun) * 1e6)
+        assert answer["seq"] == value["seq"]
+    say_trips(times[count // 4 :])
+
+
+def say_trips(times: list[float]) -> None:
     times.sort()
     at = {share: times[int((len(times) - 1) * share)] for share in (0.5, 0.99)}
     say("result " + json.dumps({"p50": at[0.5], "p99": at[0.99]}))
@@ -169,6 +183,30 @@ def distflow_aio_send(address: str, size: int, seconds: float) -> None:
             target = address.split("/")[1]
             for value, _ in phases(size, seconds):
                 await node.send(target, value)
+
+    asyncio.run(main())
+
+
+def distflow_aio_echo(address: str) -> None:
+    async def main() -> None:
+        async with distflow_node(address, aio=True) as node:
+            say(f"ready {address}/{node.node_id}")
+            async for message in node:
+                await node.send(message.sender, message.payload)
+
+    asyncio.run(main())
+
+
+def distflow_aio_ping(address: str, count: int) -> None:
+    async def main() -> None:
+        async with distflow_node(address, aio=True) as node:
+            target = address.split("/")[1]
+
+            async def trip(value: dict[str, Any]) -> Any:
+                await node.send(target, value)
+                return (await node.recv()).payload
+
+            await aio_trips(count, trip)
 
     asyncio.run(main())
 
@@ -247,6 +285,36 @@ def zmq_aio_send(address: str, size: int, seconds: float) -> None:
             await sender.send_json(value)
         sender.close()
         context.term()
+
+    asyncio.run(main())
+
+
+def zmq_aio_echo(address: str) -> None:
+    import zmq
+    import zmq.asyncio
+
+    async def main() -> None:
+        pair = zmq.asyncio.Context().socket(zmq.PAIR)
+        say(f"ready {pair.bind_to_random_port('tcp://127.0.0.1')}")
+        while True:
+            await pair.send_json(await pair.recv_json())
+
+    asyncio.run(main())
+
+
+def zmq_aio_ping(address: str, count: int) -> None:
+    import zmq
+    import zmq.asyncio
+
+    async def main() -> None:
+        pair = zmq.asyncio.Context().socket(zmq.PAIR)
+        pair.connect(f"tcp://127.0.0.1:{address}")
+
+        async def trip(value: dict[str, Any]) -> Any:
+            await pair.send_json(value)
+            return await pair.recv_json()
+
+        await aio_trips(count, trip)
 
     asyncio.run(main())
 
@@ -351,8 +419,7 @@ def streams_receive(address: str, run: Callable[[Any], Any] = asyncio.run) -> No
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             order = Order()
             while True:
-                (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
-                if order.take(json.loads(await reader.readexactly(length))):
+                if order.take(await read_frame(reader)):
                     ended.set_result(None)
                     return
 
@@ -369,13 +436,48 @@ def streams_send(
     async def main() -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", int(address))
         for value, _ in phases(size, seconds):
-            text = json.dumps(value, separators=(",", ":")).encode()
-            writer.write(HEADER.pack(len(text)) + text)
-            await writer.drain()
+            await write_frame(writer, value)
         writer.close()
         await writer.wait_closed()
 
     run(main())
+
+
+async def read_frame(reader: asyncio.StreamReader) -> Any:
+    (length,) = HEADER.unpack(await reader.readexactly(HEADER.size))
+    return json.loads(await reader.readexactly(length))
+
+
+async def write_frame(writer: asyncio.StreamWriter, value: Any) -> None:
+    text = json.dumps(value, separators=(",", ":")).encode()
+    writer.write(HEADER.pack(len(text)) + text)
+    await writer.drain()
+
+
+def streams_echo(address: str) -> None:
+    async def main() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                await write_frame(writer, await read_frame(reader))
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        say(f"ready {server.sockets[0].getsockname()[1]}")
+        await server.serve_forever()
+
+    asyncio.run(main())
+
+
+def streams_ping(address: str, count: int) -> None:
+    async def main() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(address))
+
+        async def trip(value: dict[str, Any]) -> Any:
+            await write_frame(writer, value)
+            return await read_frame(reader)
+
+        await aio_trips(count, trip)
+
+    asyncio.run(main())
 
 
 def uvloop_streams_receive(address: str) -> None:

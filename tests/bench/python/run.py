@@ -24,7 +24,7 @@ from typing import Any, Iterator
 HERE = Path(__file__).resolve().parent
 BLOCKING = ["distflow", "zmq", "socket", "socket_orjson"]
 ASYNC = ["distflow_aio", "zmq_aio", "streams", "uvloop_streams"]
-TRIPS = ["distflow", "zmq", "socket"]
+TRIPS = ["distflow", "zmq", "socket", "distflow_aio", "zmq_aio", "streams"]
 SIZES = [100, 1_024]
 
 # what, figure, yardstick, least (or most) ratio
