@@ -407,6 +407,9 @@ test('wrong options are named', async (t) => {
     assert.rejects(NodeRuntime.create(options), { code: 'invalid_argument', message: text });
   await wrong({ pmdPort: 'x' }, /pmdPort/);
   await wrong({ pmdPort: 70_000 }, /pmdPort/);
+  await wrong({ pmdPort: 0 }, /^pmdPort must be 1 to 65535$/);
+  await wrong({ heartbeatIntervalMs: 1 }, /^heartbeatIntervalMs must be 50 to 5000$/);
+  await wrong({ maxFrameBytes: 1 }, /^maxFrameBytes must be/);
   await wrong({ alias: 7 }, /alias/);
   await wrong({ meta: [] }, /meta/);
   await wrong({ mailbox: { overflow: 'burst' } }, /burst/);
@@ -429,6 +432,8 @@ test('the loss of the PMD and its return are told', async (t) => {
   const { port } = pmd;
   const node = await startNode(t, pmd, { alias: 'a' });
   const peer = await startNode(t, pmd, { alias: 'b' });
+  // These events are heard in passing: waiting for them does not keep Node.js alive.
+  node.ref();
   const lost = once(node, 'pmd:lost');
   await pmd.stop();
   assert.ok((await lost)[0] instanceof DistflowError);
@@ -459,6 +464,7 @@ test('messages that cannot be delivered any more are told', async (t) => {
   await assert.rejects((async () => {
     for (;;) await node.send('deaf', big, { timeoutMs: 200 });
   })(), { code: 'timeout' });
+  node.ref();
   const failed = once(node, 'send:failed');
   server.close();
   client.disconnect();

@@ -38,6 +38,12 @@ fn loads(py: Python<'_>, text: &str) -> PyResult<Py<PyAny>> {
     decode::value(py, payload.as_bytes()).map(Bound::unbind)
 }
 
+/// Checks a node's options before anything is started.
+#[pyfunction]
+fn check_options(py: Python<'_>, options: &str) -> PyResult<()> {
+    error::checked(py, distflow_core::interchange::node_options(options)).map(drop)
+}
+
 /// Runs the command line and returns its exit code.
 #[pyfunction]
 fn run_cli(py: Python<'_>, arguments: Vec<String>) -> u8 {
@@ -54,6 +60,7 @@ fn _distflow(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<node::NativeNode>()?;
     module.add_class::<pmd::NativePmd>()?;
     module.add_class::<pmd::NativePmdClient>()?;
+    module.add_function(wrap_pyfunction!(check_options, module)?)?;
     module.add_function(wrap_pyfunction!(dumps, module)?)?;
     module.add_function(wrap_pyfunction!(loads, module)?)?;
     module.add_function(wrap_pyfunction!(run_cli, module)?)?;

@@ -65,6 +65,10 @@ def native_options(
     """A node's options as the native module takes them."""
     more = {"launcher": _options.launcher(), "exclusive": exclusive}
     text = _options.native("NodeOptions", _options.NODE, given, named, **more)
+    try:
+        _distflow.check_options(text)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(_options.python_names(str(error))) from None
     _log.connect()
     return text
 

@@ -119,6 +119,19 @@ def native(
         raise InvalidArgumentError(f"meta can't be written as JSON: {text}") from error
 
 
+def python_names(text: str) -> str:
+    """An error's text that begins with an option's native name, with its name and unit here."""
+    first, space, rest = text.partition(" ")
+    for name, (native_name, kind) in NODE.items():
+        if native_name == first:
+            if kind == "seconds":
+                import re
+
+                rest = re.sub(r"\d+", lambda ms: f"{int(ms[0]) / 1_000:g}", rest)
+            return f"{name}{space}{rest}"
+    return text
+
+
 def launcher() -> list[str]:
     """The command that runs distflow's command line: the small executable of this package, else
     this interpreter."""

@@ -51,6 +51,24 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     })
 }
 
+/// Names of options that begin the texts of errors, in the core and here.
+const RENAMED: [(&str, &str); 4] = [
+    ("pmd_port", "pmdPort"),
+    ("heartbeat_interval_ms", "heartbeatIntervalMs"),
+    ("queue_bytes_max", "maxQueueBytes"),
+    ("frame_bytes_max", "maxFrameBytes"),
+];
+
+/// An error that names the option as whoever gave it does.
+fn renamed(error: Error) -> Error {
+    for (core, here) in RENAMED {
+        if let Some(rest) = error.message().strip_prefix(core) {
+            return Error::new(error.kind(), format!("{here}{rest}"));
+        }
+    }
+    error
+}
+
 /// Options of a node, named as those of the Node.js package, with `maxSize`, `maxBytes` and
 /// `overflow` of the mailbox, the argv `launcher`, and `exclusive`.
 ///
@@ -93,6 +111,7 @@ pub fn node_options(text: &str) -> Result<NodeOptions> {
     set(&mut options.request_timeout_ms, given.request_timeout_ms);
     set(&mut options.frame_bytes_max, given.max_frame_bytes);
     set(&mut options.queue_bytes_max, given.max_queue_bytes);
+    options.check().map_err(renamed)?;
     Ok(options)
 }
 

@@ -3,6 +3,7 @@
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::mailbox::{MailboxConfig, Overflow};
+use crate::names::{Alias, NodeId};
 use crate::net::Detection;
 use crate::node::Node;
 use crate::pmd::Launcher;
@@ -112,7 +113,7 @@ impl NodeOptions {
     }
 
     /// Checks what no type checks.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let wrong = |what: &str| Err(Error::new(ErrorKind::InvalidArgument, what.to_owned()));
         if self.pmd_port == 0 {
             return wrong("pmd_port must be 1 to 65535");
@@ -125,6 +126,12 @@ impl NodeOptions {
         }
         if self.queue_bytes_max == 0 {
             return wrong("queue_bytes_max must be at least 1");
+        }
+        if let Some(id) = &self.node_id {
+            NodeId::new(id)?;
+        }
+        if let Some(alias) = self.alias.as_deref().filter(|alias| !alias.is_empty()) {
+            Alias::new(alias)?;
         }
         self.detection.check()?;
         if self.frame_bytes_max < 1_024 || self.frame_bytes_max > u32::MAX as usize {
