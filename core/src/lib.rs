@@ -23,6 +23,7 @@
 
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod crdt;
 pub mod dispatch;
 pub mod error;
 pub mod fork;

@@ -155,3 +155,28 @@ pub const LINGER_MS: u64 = 1_000;
 pub const READ_TURN_BYTES: usize = 512 << 10;
 /// Size of the one buffer a PMD reads into.
 pub const PMD_READ_BYTES: usize = 64 << 10;
+
+/// Segments of a path in a shared document: as deep as JSON may be.
+pub const CRDT_PATH_SEGMENTS_MAX: usize = JSON_DEPTH_MAX as usize;
+/// Length of a member's name in a path in bytes.
+pub const CRDT_KEY_BYTES_MAX: usize = 1_024;
+/// Largest index of a path. A set pads an array with null up to its index.
+pub const CRDT_INDEX_MAX: u32 = 65_535;
+/// Size of one operation on a shared document as JSON text.
+pub const CRDT_OP_BYTES_MAX: usize = 4 << 20;
+/// Replicas that an operation may depend on; each costs its source a word per operation.
+pub const CRDT_DEPS_MAX: usize = 4_096;
+/// Length of a replica's name in bytes.
+pub const CRDT_REPLICA_BYTES_MAX: usize = 255;
+/// Operations a document keeps for peers; older ones are trimmed at twice as many.
+pub const CRDT_LOG_OPS_DEFAULT: usize = 1_000;
+/// Operations that wait for others before them.
+pub const CRDT_PENDING_OPS_DEFAULT: usize = 10_000;
+/// How long they wait before they are given up.
+pub const CRDT_PENDING_MS_DEFAULT: u64 = 60_000;
+/// Age at which a delete that everybody has seen is forgotten.
+pub const CRDT_TOMBSTONE_GRACE_MS_DEFAULT: u64 = 3_600_000;
+/// Registers above which a document warns.
+pub const CRDT_REGISTERS_DEFAULT: usize = 100_000;
+/// How far ahead of this host's clock a stamp is reported.
+pub const CRDT_DRIFT_MS_DEFAULT: u64 = 300_000;

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["log"],
     &["net", "dispatch", "runtime", "lockfile"],
     &["fork", "park"],
-    &["registry", "node_state", "mailbox"],
+    &["registry", "node_state", "mailbox", "crdt"],
     &["wire"],
     &["names"],
     &["error", "ids", "limits", "plant", "time"],

@@ -1,0 +1,12 @@
+//! A JSON document that replicas change at will and that is the same wherever the same operations
+//! have come together, in whatever order (Shapiro et al., "Conflict-free Replicated Data Types",
+//! 2011; operations and rules: json-crdt.md).
+//!
+//! Nothing here does I/O or has a clock: time comes in as a value.
+
+pub mod op;
+pub mod path;
+pub mod shape;
+pub mod stamp;
+pub mod tree;
+pub mod value;

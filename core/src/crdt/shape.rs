@@ -1,0 +1,105 @@
+//! What a write does to plain JSON (json-crdt.md 4, as amended by R5 of 10).
+//!
+//! Arrays are rebuilt by these; and replaying all operations by them, in order of their stamps, is
+//! what a document is defined to be (R0), so tests replay by them, too.
+
+use std::sync::Arc;
+
+use crate::crdt::path::Segment;
+use crate::crdt::value::{Members, Value};
+
+/// What an operation does at its path.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Puts a value there.
+    Set(Value),
+    /// Takes away what is there.
+    Delete,
+}
+
+/// Carries out a write on a document.
+pub fn apply(document: &mut Value, path: &[Segment], write: &Write) {
+    match write {
+        Write::Set(value) => *slot(document, path) = value.clone(),
+        Write::Delete => delete(document, path),
+    }
+}
+
+/// The place of a path. What is in the way is replaced by the container that the next segment
+/// needs, and arrays are padded with null.
+fn slot<'a>(mut place: &'a mut Value, path: &[Segment]) -> &'a mut Value {
+    for segment in path {
+        place = match segment {
+            Segment::Key(key) => object(place).entry(key.clone()).or_insert(Value::Null),
+            Segment::Index(index) => {
+                let (items, index) = (array(place), *index as usize);
+                if items.len() <= index {
+                    items.resize(index + 1, Value::Null);
+                }
+                &mut items[index]
+            }
+        };
+    }
+    place
+}
+
+fn object(place: &mut Value) -> &mut Members {
+    if !matches!(place, Value::Object(_)) {
+        *place = Value::object();
+    }
+    match place {
+        Value::Object(members) => members,
+        _ => unreachable!("it was made an object"),
+    }
+}
+
+fn array(place: &mut Value) -> &mut Vec<Value> {
+    if !matches!(place, Value::Array(_)) {
+        *place = Value::Array(Vec::new());
+    }
+    match place {
+        Value::Array(items) => items,
+        _ => unreachable!("it was made an array"),
+    }
+}
+
+/// Without the place, nothing happens; an element's successors move down; the document becomes null.
+fn delete(document: &mut Value, path: &[Segment]) {
+    let Some((last, above)) = path.split_last() else {
+        *document = Value::Null;
+        return;
+    };
+    let mut place = document;
+    for segment in above {
+        let next = match (place, segment) {
+            (Value::Object(members), Segment::Key(key)) => members.get_mut(key),
+            (Value::Array(items), Segment::Index(index)) => items.get_mut(*index as usize),
+            _ => None,
+        };
+        match next {
+            Some(next) => place = next,
+            None => return,
+        }
+    }
+    match (place, last) {
+        (Value::Object(members), Segment::Key(key)) => {
+            members.remove::<Arc<str>>(key);
+        }
+        (Value::Array(items), Segment::Index(index)) if (*index as usize) < items.len() => {
+            items.remove(*index as usize);
+        }
+        _ => {}
+    }
+}
+
+/// What is at a path.
+pub fn get<'a>(mut place: &'a Value, path: &[Segment]) -> Option<&'a Value> {
+    for segment in path {
+        place = match (place, segment) {
+            (Value::Object(members), Segment::Key(key)) => members.get(key)?,
+            (Value::Array(items), Segment::Index(index)) => items.get(*index as usize)?,
+            _ => return None,
+        };
+    }
+    Some(place)
+}

@@ -1,0 +1,136 @@
+//! When something was written: hybrid logical time, and the replica that wrote it.
+//!
+//! Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally Distributed
+//! Databases" (2014), as far as the originals follow it (json-crdt.md 2).
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A replica's number in the tables of one document; means nothing elsewhere.
+pub type ReplicaIndex = u32;
+
+/// A point in hybrid logical time: Unix milliseconds and a counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
+pub struct Time {
+    /// Unix milliseconds.
+    pub t: u64,
+    /// Counter within the millisecond.
+    pub c: u64,
+}
+
+impl Time {
+    /// The next one after this.
+    pub fn next(self) -> Self {
+        Self {
+            t: self.t,
+            c: self.c + 1,
+        }
+    }
+}
+
+/// What orders writes: time, then replica, then the replica's sequence number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// When.
+    pub time: Time,
+    /// By whom.
+    pub replica: ReplicaIndex,
+    /// Which of its operations; 0 only for what was there before all of them.
+    pub seq: u64,
+}
+
+impl Stamp {
+    /// Before every write: of the initial document.
+    pub const INITIAL: Self = Self {
+        time: Time { t: 0, c: 0 },
+        replica: ReplicaIndex::MAX,
+        seq: 0,
+    };
+}
+
+/// The replicas that one document has heard of.
+#[derive(Debug, Clone, Default)]
+pub struct Replicas {
+    names: Vec<Arc<str>>,
+    indices: HashMap<Arc<str>, ReplicaIndex>,
+}
+
+impl Replicas {
+    /// The number of a replica, given to it at the first time.
+    pub fn intern(&mut self, name: &str) -> ReplicaIndex {
+        if let Some(&index) = self.indices.get(name) {
+            return index;
+        }
+        let index = self.names.len() as ReplicaIndex;
+        let name: Arc<str> = Arc::from(name);
+        self.names.push(name.clone());
+        self.indices.insert(name, index);
+        index
+    }
+
+    /// The number of a replica that was heard of.
+    pub fn find(&self, name: &str) -> Option<ReplicaIndex> {
+        self.indices.get(name).copied()
+    }
+
+    /// Its name.
+    pub fn name(&self, index: ReplicaIndex) -> &str {
+        self.names.get(index as usize).map_or("", |name| name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The order of writes.
+    pub fn compare(&self, a: &Stamp, b: &Stamp) -> Ordering {
+        a.time.cmp(&b.time).then_with(|| {
+            if a.replica == b.replica {
+                return a.seq.cmp(&b.seq);
+            }
+            if a.seq == 0 || b.seq == 0 {
+                return a.seq.cmp(&b.seq);
+            }
+            compare_utf16(self.name(a.replica), self.name(b.replica)).then(a.seq.cmp(&b.seq))
+        })
+    }
+
+    /// Whether the first is later.
+    pub fn is_after(&self, a: &Stamp, b: &Stamp) -> bool {
+        self.compare(a, b) == Ordering::Greater
+    }
+
+    /// The later one.
+    pub fn later(&self, a: Stamp, b: Stamp) -> Stamp {
+        if self.is_after(&a, &b) { a } else { b }
+    }
+
+    /// The earlier one.
+    pub fn earlier(&self, a: Stamp, b: Stamp) -> Stamp {
+        if self.is_after(&a, &b) { b } else { a }
+    }
+}
+
+/// Text in the order of JavaScript's `<`: by UTF-16 units, which is not the order of UTF-8 bytes.
+pub fn compare_utf16(a: &str, b: &str) -> Ordering {
+    a.encode_utf16().cmp(b.encode_utf16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_ordered_as_javascript_does() {
+        assert_eq!(compare_utf16("\u{ffff}", "😀"), Ordering::Greater);
+        assert_eq!("\u{ffff}".cmp("😀"), Ordering::Less);
+        assert_eq!(compare_utf16("A", "a"), Ordering::Less);
+    }
+}
