@@ -43,6 +43,35 @@ fn within(written: Written, step: impl FnOnce() -> String) -> Written {
     })
 }
 
+/// An argument that must be a str.
+///
+/// Errors: `TypeError`, and `InvalidArgumentError` for surrogates that stand alone; both name it.
+pub fn text<'a>(name: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let py = value.py();
+    // SAFETY: `value` is alive.
+    if unsafe { ffi::PyUnicode_Check(value.as_ptr()) } == 0 {
+        let given = value.get_type().name()?;
+        return Err(PyTypeError::new_err(format!(
+            "{name} must be a str, not {given}"
+        )));
+    }
+    let mut size = 0;
+    // SAFETY: `value` is a str; its buffer lives as long as it.
+    let bytes = unsafe {
+        let start = PyUnicode_AsUTF8AndSize(value.as_ptr(), &mut size);
+        (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast::<u8>(), size as usize))
+    };
+    bytes
+        .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        .ok_or_else(|| {
+            // What the attempt raised.
+            drop(PyErr::take(py));
+            let text = format!("{name} has a surrogate that stands alone");
+            let kind = distflow_core::ErrorKind::InvalidArgument;
+            error::raised(py, &distflow_core::Error::new(kind, text))
+        })
+}
+
 /// A value as a payload: dict with keys of str, list, tuple, str, int, float, bool, None.
 ///
 /// Errors: `TypeError` for any other type, `InvalidJsonError` (a `ValueError`) for NaN, infinity
@@ -109,7 +138,7 @@ fn write(py: Python<'_>, out: &mut Vec<u8>, value: *mut ffi::PyObject, depth: u3
 fn wrong_type(py: Python<'_>, value: *mut ffi::PyObject) -> PyErr {
     // SAFETY: the object is alive, and the interpreter is attached.
     let value = unsafe { Bound::from_borrowed_ptr(py, value) };
-    let name = value.get_type().name();
+    let name = value.get_type().fully_qualified_name();
     let name = name.map_or_else(|_| "object".to_owned(), |name| name.to_string());
     let hint = match name.as_str() {
         "bytes" | "bytearray" | "memoryview" => "; encode it, as base64 for example",

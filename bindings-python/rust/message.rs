@@ -3,9 +3,14 @@
 use distflow_core::names::NodeId;
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyType};
 
 use crate::decode;
+
+type Reduced<'py> = (
+    Bound<'py, PyType>,
+    (Py<PyAny>, Py<PyString>, Py<PyString>, u64),
+);
 
 /// A message: what was sent, by whom, to whom, and when.
 #[pyclass(frozen, module = "distflow", name = "Message")]
@@ -66,6 +71,18 @@ impl Message {
     #[getter]
     fn timestamp(&self) -> u64 {
         self.timestamp
+    }
+
+    /// How it is copied and pickled: from what it is made of.
+    fn __reduce__<'py>(this: &Bound<'py, Self>) -> PyResult<Reduced<'py>> {
+        let (py, message) = (this.py(), this.get());
+        let parts = (
+            message.payload(py)?,
+            message.sender(py),
+            message.recipient(py),
+            message.timestamp,
+        );
+        Ok((this.get_type(), parts))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -2,11 +2,12 @@
 //! `distflow_core::interchange`; messages are made into Python values here.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use distflow_core::dispatch::Readiness;
-use distflow_core::{Error, EventStream, Node, Result, interchange};
+use distflow_core::{Error, EventStream, Node, Result, fork, interchange};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
@@ -31,6 +32,10 @@ pub struct Inner {
     taken: Mutex<VecDeque<distflow_core::Message>>,
     events: OnceLock<EventStream>,
     messages_ready: OnceLock<Readiness>,
+    /// The process it was started in.
+    generation: u64,
+    /// Set by a handler that ends its node: no handler is called any more.
+    is_silent: Arc<AtomicBool>,
 }
 
 impl Inner {
@@ -41,7 +46,14 @@ impl Inner {
             taken: Mutex::default(),
             events: OnceLock::new(),
             messages_ready: OnceLock::new(),
+            generation: fork::generation(),
+            is_silent: Arc::default(),
         })
+    }
+
+    /// Whether it belongs to the process that forked this one.
+    fn is_foreign(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     pub fn node(&self) -> Result<&Node> {
@@ -60,7 +72,16 @@ impl Inner {
 }
 
 fn checked_node<'a>(py: Python<'_>, inner: &'a Inner) -> PyResult<&'a Node> {
+    if inner.is_foreign() {
+        return Err(error::raised(py, &Error::forked()));
+    }
     error::checked(py, inner.node())
+}
+
+fn prefix_of(prefix: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
+    prefix
+        .map(|prefix| encode::text("prefix", prefix).map(str::to_owned))
+        .transpose()
 }
 
 #[pymethods]
@@ -123,11 +144,11 @@ impl NativeNode {
     }
 
     fn is_registered(&self) -> bool {
-        self.inner.node().is_ok_and(Node::is_registered)
+        !self.inner.is_foreign() && self.inner.node().is_ok_and(Node::is_registered)
     }
 
     fn has_ended(&self) -> bool {
-        self.inner.node().is_ok_and(Node::has_ended)
+        self.inner.is_foreign() || self.inner.node().is_ok_and(Node::has_ended)
     }
 
     /// Sends a value; blocks while the target's address, its connection or room is waited for.
@@ -135,16 +156,17 @@ impl NativeNode {
     fn send(
         &self,
         py: Python<'_>,
-        target: &str,
+        target: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        timeout: Option<f64>,
+        timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let node = checked_node(py, &self.inner)?;
+        let timeout = wait::seconds(py, timeout)?;
+        let target = encode::text("target", target)?;
         let payload = encode::payload(value)?;
         let Some(mut sending) = error::checked(py, node.begin_send(target, &payload))? else {
             return Ok(());
         };
-        let timeout = wait::seconds(py, timeout)?;
         match wait::sliced(py, timeout, |limit| sending.finish_within(limit))? {
             Some(result) => error::checked(py, result),
             None => Err(error::raised(
@@ -158,8 +180,14 @@ impl NativeNode {
     }
 
     /// Queues a value without waiting.
-    fn try_send(&self, py: Python<'_>, target: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn try_send(
+        &self,
+        py: Python<'_>,
+        target: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let node = checked_node(py, &self.inner)?;
+        let target = encode::text("target", target)?;
         let payload = encode::payload(value)?;
         error::checked(py, node.try_send(target, &payload))
     }
@@ -169,13 +197,14 @@ impl NativeNode {
     fn begin_send(
         &self,
         py: Python<'_>,
-        target: &str,
+        target: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         held: bool,
         hub: &Bound<'_, Hub>,
         call: CallId,
     ) -> PyResult<bool> {
         let node = checked_node(py, &self.inner)?;
+        let target = encode::text("target", target)?;
         let payload = encode::payload(value)?;
         let begun = match held {
             true => node.begin_send_held(target, &payload),
@@ -201,7 +230,11 @@ impl NativeNode {
 
     /// The next message; `None` when the time is over. Blocks.
     #[pyo3(signature = (timeout=None))]
-    fn recv(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<Message>>> {
+    fn recv(
+        &self,
+        py: Python<'_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<Message>>> {
         let node = checked_node(py, &self.inner)?;
         let timeout = wait::seconds(py, timeout)?;
         let Some(message) = self.next_message(py, node, timeout)? else {
@@ -255,11 +288,12 @@ impl NativeNode {
     fn on_message(&self, py: Python<'_>, handler: Py<PyAny>) -> PyResult<()> {
         let node = checked_node(py, &self.inner)?;
         let maker = Maker::new(py, node.id());
+        let is_silent = self.inner.is_silent.clone();
         let call = move |messages: &[distflow_core::Message]| {
             // Once for the batch. Without an interpreter, it is ending.
             Python::try_attach(|py| {
                 for message in messages {
-                    if wait::is_over() {
+                    if wait::is_over() || is_silent.load(Ordering::Relaxed) {
                         return;
                     }
                     let called = maker
@@ -284,7 +318,11 @@ impl NativeNode {
     /// Calls a function with each event's row, on the node's callback thread.
     fn on_event(&self, py: Python<'_>, handler: Py<PyAny>) -> PyResult<()> {
         let node = checked_node(py, &self.inner)?;
+        let is_silent = self.inner.is_silent.clone();
         let call = move |event: &distflow_core::NodeEvent| {
+            if is_silent.load(Ordering::Relaxed) {
+                return;
+            }
             let row = interchange::node_event(event);
             Python::try_attach(|py| {
                 let called =
@@ -297,7 +335,11 @@ impl NativeNode {
 
     /// The next event's row; `None` when the time is over, or for good when the node has ended.
     #[pyo3(signature = (timeout=None))]
-    fn next_event(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
+    fn next_event(
+        &self,
+        py: Python<'_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
         checked_node(py, &self.inner)?;
         let Some(events) = self.inner.events.get() else {
             return Ok(None);
@@ -333,11 +375,12 @@ impl NativeNode {
     fn discover(
         &self,
         py: Python<'_>,
-        prefix: Option<String>,
-        timeout: Option<f64>,
+        prefix: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
         let node = checked_node(py, &self.inner)?.clone();
         let timeout = wait::seconds(py, timeout)?;
+        let prefix = prefix_of(prefix)?;
         let peers =
             wait::run_blocking(py, move || node.discover_within(prefix.as_deref(), timeout))?;
         let rows = interchange::array(peers.iter().map(interchange::peer));
@@ -348,11 +391,12 @@ impl NativeNode {
     fn begin_discover(
         &self,
         py: Python<'_>,
-        prefix: Option<String>,
+        prefix: Option<&Bound<'_, PyAny>>,
         hub: &Bound<'_, Hub>,
         call: CallId,
     ) -> PyResult<()> {
         let node = checked_node(py, &self.inner)?.clone();
+        let prefix = prefix_of(prefix)?;
         let begun = hub.get().run(call, async move {
             let peers = node.discover(prefix.as_deref()).await?;
             Ok(interchange::array(peers.iter().map(interchange::peer)))
@@ -379,14 +423,18 @@ impl NativeNode {
 
     /// Ends the node; blocks, but not for the callback thread when it is the caller.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        // Without a start there is nothing to end, and once is enough.
+        // Without a start there is nothing to end, nor is there in a forked child.
         let Ok(node) = self.inner.node() else {
             return Ok(());
         };
+        if self.inner.is_foreign() {
+            return Ok(());
+        }
         if node.has_ended() && wait::is_over() {
             return Ok(());
         }
         if node.is_callback_thread() {
+            self.inner.is_silent.store(true, Ordering::Relaxed);
             let node = node.clone();
             let ended = wait::detached(py, move || node.shutdown_blocking())?;
             return error::checked(py, ended);

@@ -1,6 +1,7 @@
 //! An embedded PMD, and a client of any PMD.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use distflow_core::names::{Alias, Host, NodeId};
@@ -100,6 +101,7 @@ pub struct NativePmdClient {
     // of a request, without the interpreter's lock.
     client: Arc<Mutex<PmdClient>>,
     interrupter: Interrupter,
+    is_closed: AtomicBool,
 }
 
 impl NativePmdClient {
@@ -109,7 +111,20 @@ impl NativePmdClient {
         ask: impl FnOnce(&mut PmdClient) -> Result<T> + Send + 'static,
     ) -> PyResult<T> {
         let client = self.client.clone();
-        wait::run_blocking(py, move || ask(&mut client.lock()))
+        let answer = wait::run_blocking(py, move || Ok(ask(&mut client.lock())))?;
+        self.checked(py, answer)
+    }
+
+    /// Whatever fails after an end fails because of it.
+    fn checked<T>(&self, py: Python<'_>, answer: Result<T>) -> PyResult<T> {
+        let is_closed = self.is_closed.load(Ordering::Relaxed);
+        error::checked(
+            py,
+            answer.map_err(|error| match is_closed {
+                true => error::closed("the client was closed"),
+                false => error,
+            }),
+        )
     }
 }
 
@@ -117,7 +132,7 @@ impl NativePmdClient {
 impl NativePmdClient {
     /// Connects; blocks.
     #[new]
-    fn new(py: Python<'_>, host: String, port: u16, timeout: f64) -> PyResult<Self> {
+    fn new(py: Python<'_>, host: String, port: u16, timeout: &Bound<'_, PyAny>) -> PyResult<Self> {
         let timeout = wait::seconds(py, Some(timeout))?.unwrap_or(Duration::MAX);
         let client =
             wait::run_blocking(py, move || PmdClient::connect_within(&host, port, timeout))?;
@@ -125,6 +140,7 @@ impl NativePmdClient {
         Ok(Self {
             client: Arc::new(Mutex::new(client)),
             interrupter,
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -133,17 +149,17 @@ impl NativePmdClient {
     fn register(
         &self,
         py: Python<'_>,
-        node_id: &str,
-        alias: Option<&str>,
-        host: &str,
+        node_id: String,
+        alias: Option<String>,
+        host: String,
         port: u16,
         meta: Option<String>,
     ) -> PyResult<()> {
         let register = || {
             Ok::<_, Error>(Register {
-                node_id: NodeId::new(node_id)?,
-                alias: alias.map(Alias::new).transpose()?,
-                host: Host::new(host)?,
+                node_id: NodeId::new(&node_id)?,
+                alias: alias.as_deref().map(Alias::new).transpose()?,
+                host: Host::new(&host)?,
                 port,
                 caps: None,
                 meta: meta
@@ -185,7 +201,11 @@ impl NativePmdClient {
 
     /// The next event's row; `None` when the time is over. Blocks.
     #[pyo3(signature = (timeout=None))]
-    fn next_event(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Py<PyAny>>> {
+    fn next_event(
+        &self,
+        py: Python<'_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
         let timeout = wait::seconds(py, timeout)?;
         let client = &self.client;
         let event = wait::sliced(py, timeout, |limit| {
@@ -194,7 +214,7 @@ impl NativePmdClient {
         let Some(event) = event else {
             return Ok(None);
         };
-        let row = match error::checked(py, event)? {
+        let row = match self.checked(py, event)? {
             PmdEvent::Join(node) => format!("[\"peer:join\",{}]", interchange::peer(&node)),
             PmdEvent::Leave(node, cause) => format!(
                 "[\"peer:leave\",{},\"{}\"]",
@@ -209,6 +229,7 @@ impl NativePmdClient {
 
     /// Ends the connection, and with it every wait.
     fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
         self.interrupter.interrupt();
     }
 }

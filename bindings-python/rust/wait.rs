@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use distflow_core::{Error, ErrorKind, Result, fork};
 use parking_lot::{Condvar, Mutex};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::error;
@@ -218,10 +219,16 @@ pub fn sliced<T: Send>(
 
 /// A time in seconds; `None` means no limit.
 ///
-/// Errors: `InvalidArgumentError` for a negative one or NaN.
-pub fn seconds(py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Duration>> {
-    let Some(timeout) = timeout else {
+/// Errors: `TypeError`, `InvalidArgumentError` for a negative one or NaN.
+pub fn seconds(py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Duration>> {
+    let Some(given) = timeout else {
         return Ok(None);
+    };
+    let Ok(timeout) = given.extract::<f64>() else {
+        return Err(PyTypeError::new_err(format!(
+            "timeout must be None or a number of seconds, not {}",
+            given.get_type().name()?
+        )));
     };
     if timeout.is_nan() || timeout < 0.0 {
         let error = Error::new(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+import time
 from typing import Any, Callable, Coroutine
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 import distflow
 from distflow import Message, NodeRuntime, PeerJoin, aio
 
-from .conftest import LIMIT
+from .conftest import LIMIT, until
 
 Scenario = Callable[[distflow.Pmd], Coroutine[Any, Any, None]]
 
@@ -239,14 +240,172 @@ def test_a_node_outlives_a_loop_that_is_closed(pmd: distflow.Pmd) -> None:
     loop.close()
     with distflow.Node(pmd_port=pmd.port, auto_start=False) as other:
         other.send("forgotten", 1)
-    del forgotten
-    gc.collect()
-    while pmd.nodes():
-        pass
+    with pytest.warns(ResourceWarning, match=r"unclosed <distflow\.aio\.Node"):
+        del forgotten
+        gc.collect()
+    until(lambda: pmd.nodes() == [])
+
+
+def test_a_node_that_is_dropped_does_not_harm_its_loop(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        for _ in range(20):
+            dropped = await node(pmd, "dropped")
+            dropped.on_message(lambda message: None)
+            with pytest.warns(ResourceWarning, match=r"unclosed <distflow\.aio\.Node"):
+                del dropped
+                gc.collect()
+            # Their descriptors may have the same numbers.
+            async with node(pmd, "next") as other:
+                await other.send("next", 1)
+                assert (await other.recv(LIMIT)).payload == 1
+            while pmd.nodes():
+                await asyncio.sleep(0.001)
+
+    play(scenario, pmd)
+
+
+def test_a_receive_that_is_given_up_takes_no_message(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a, node(pmd, "b", overflow="block") as b:
+            got = []
+            for at in range(100):
+                waiting = asyncio.ensure_future(b.recv())
+                await asyncio.sleep(0)
+                await a.send("b", at)
+                while not b.stats().waiting and not waiting.done():
+                    time.sleep(0.0005)
+                # The message and the end of the wait arrive in one turn of the loop.
+                asyncio.get_running_loop().call_soon(b._on_messages)
+                asyncio.get_running_loop().call_soon(waiting.cancel)
+                try:
+                    got.append((await waiting).payload)
+                except asyncio.CancelledError:
+                    got.append((await b.recv(LIMIT)).payload)
+            assert got == list(range(100))
+            assert b.stats().delivered == 100
+
+    play(scenario, pmd)
+
+
+def test_a_handler_that_is_cancelled_stops_nobody(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a, node(pmd, "b") as b:
+            reported: list[Any] = []
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(lambda _, context: reported.append(context["exception"]))
+            for at in range(10):
+                await a.send("b", at)
+            while b.stats().waiting < 10:
+                await asyncio.sleep(0.001)
+            got: list[Any] = []
+
+            def handler(message: distflow.Message) -> None:
+                got.append(message.payload)
+                if message.payload == 2:
+                    raise asyncio.CancelledError
+
+            b.on_message(handler)
+            while len(got) < 10:
+                await asyncio.sleep(0.001)
+            assert got == list(range(10))
+            assert [type(error) for error in reported] == [asyncio.CancelledError]
+
+    play(scenario, pmd)
+
+
+def test_coroutines_of_a_handler_are_bounded_and_messages_wait(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a, node(pmd, "b", mailbox_size=100) as b:
+            running, most, done = 0, 0, 0
+            release = asyncio.Event()
+
+            async def handler(message: distflow.Message) -> None:
+                nonlocal running, most, done
+                running += 1
+                most = max(most, running)
+                await release.wait()
+                running -= 1
+                done += 1
+
+            b.on_message(handler)
+            for at in range(3_000):
+                await a.send("b", at)
+            while running < 1_000:
+                await asyncio.sleep(0.001)
+            assert b.stats().dropped == 0
+            release.set()
+            while done < 3_000:
+                await asyncio.sleep(0.001)
+            assert most == 1_000
+
+    play(scenario, pmd)
+
+
+def test_a_closed_node_says_so(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        unused = node(pmd)
+        await unused.close()
+        with pytest.raises(distflow.ClosedError):
+            await unused.start()
+        a = await node(pmd, "a")
+        with pytest.raises(distflow.InvalidArgumentError):
+            await a.send("a", 1, timeout=-1)
+        with pytest.raises(TypeError, match="timeout must be None or a number"):
+            await a.recv(timeout="x")  # type: ignore[arg-type]
+        await a.close()
+        assert repr(a) == "<distflow.aio.Node, closed>"
+        with pytest.raises(distflow.ClosedError):
+            await a.recv()
+        with pytest.raises(distflow.ClosedError):
+            await a.start()
+        with pytest.raises(distflow.ClosedError):
+            a.on_message(print)
+        with pytest.raises(distflow.ClosedError):
+            async with a:
+                pass
+
+    play(scenario, pmd)
+
+
+def test_another_loop_or_thread_is_refused(pmd: distflow.Pmd) -> None:
+    loop = asyncio.new_event_loop()
+    a = loop.run_until_complete(node(pmd, "a").start())
+
+    async def foreign() -> None:
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await a.send("a", 1)
+        with pytest.raises(RuntimeError, match="another event loop"):
+            await a.close()
+
+    asyncio.run(foreign())
+    thread = threading.Thread(target=lambda: asyncio.run(foreign()))
+    thread.start()
+    thread.join()
+    assert a.stats().sent == 0
+    loop.run_until_complete(a.close())
+    loop.close()
+
+
+def test_a_start_that_is_given_up_is_taken_back(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        for delay in range(30):
+            given_up = node(pmd, "given-up")
+            starting = asyncio.ensure_future(given_up.start())
+            await asyncio.sleep(delay / 10_000)
+            starting.cancel()
+            try:
+                await starting
+                await given_up.close()
+            except asyncio.CancelledError:
+                assert given_up.closed
+            while pmd.nodes() or aio._ENDING:
+                await asyncio.sleep(0.001)
+
+    play(scenario, pmd)
 
 
 def test_other_loops(pmd: distflow.Pmd) -> None:
-    uvloop = pytest.importorskip("uvloop")
+    import uvloop
 
     async def scenario() -> None:
         async with node(pmd, "a") as a, node(pmd, "b", overflow="block") as b:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import pickle
 import sys
 import threading
 from typing import Any, Callable
@@ -90,6 +92,9 @@ def test_errors_have_classes_codes_and_the_texts_of_the_originals(make: Make) ->
         a.send("b", 1)
     with pytest.raises(distflow.ClosedError):
         a.recv()
+    with pytest.raises(distflow.ClosedError), a:
+        pass
+    assert repr(a) == "<distflow.Node, closed>"
     with pytest.raises(distflow.NotStartedError):
         a.discover()
     assert list(a) == []
@@ -100,7 +105,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"alias": 1}, TypeError, "alias must be a str, not int"),
     ({"alias": "x" * 256}, distflow.InvalidArgumentError, "256 bytes"),
     ({"alias": "a\nb"}, ValueError, "control characters"),
-    ({"pmd_port": 70_000}, ValueError, "pmd_port must be 0 to 65535"),
+    ({"pmd_port": 70_000}, ValueError, "pmd_port must be 1 to 65535, not 70000"),
     ({"pmd_port": 0}, ValueError, "pmd_port must be 1 to 65535"),
     ({"pmd_port": "4369"}, TypeError, "pmd_port must be an int, not str"),
     ({"pmd_port": True}, TypeError, "pmd_port must be an int, not bool"),
@@ -151,6 +156,20 @@ def test_wrong_arguments_are_named(make: Make) -> None:
         a.on_message(1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="there is no event 'peer_jion': peer_join, peer_leave"):
         a.on("peer_jion", print)
+    with pytest.raises(TypeError, match=r"^target must be a str, not NoneType$"):
+        a.send(None, 1)  # type: ignore[arg-type]
+    with pytest.raises(distflow.InvalidArgumentError, match=r"^target has a surrogate"):
+        a.send("\ud800", 1)
+    with pytest.raises(distflow.InvalidArgumentError, match=r"^alias has a surrogate"):
+        make("\ud800")
+    for wrong in (-1, float("nan")):
+        for wait in (a.recv, a.discover, a.next_event):
+            with pytest.raises(distflow.InvalidArgumentError, match="at least 0 seconds"):
+                wait(timeout=wrong)  # type: ignore[operator]
+        with pytest.raises(distflow.InvalidArgumentError, match="at least 0 seconds"):
+            a.send("a", 1, timeout=wrong)
+    with pytest.raises(TypeError, match="timeout must be None or a number of seconds, not str"):
+        a.send("a", 1, timeout="x")  # type: ignore[arg-type]
 
 
 def test_handlers_get_messages_and_one_that_raises_stops_nobody(make: Make) -> None:
@@ -195,6 +214,36 @@ def test_a_handler_may_answer_ask_and_close(make: Make) -> None:
     assert a.recv(LIMIT).payload == ["got", "last"]
     until(lambda: b.closed)
     assert [peer.alias for peer in peers] == ["a", "a"]
+
+
+def test_a_handler_that_closes_its_node_is_the_last_one_called(make: Make) -> None:
+    a, b = make("a"), make("b", overflow="block")
+    for at in range(5):
+        a.send("b", at)
+    until(lambda: b.stats().waiting == 5)
+    got: list[Any] = []
+    left: list[Any] = []
+
+    def close(message: Message) -> None:
+        got.append(message.payload)
+        if message.payload == 1:
+            b.close()
+
+    b.on("peer_leave", left.append)
+    b.on_message(close)
+    until(lambda: b.closed)
+    b.close()
+    assert (got, left) == ([0, 1], [])
+
+
+def test_messages_can_be_pickled_and_nodes_can_not(make: Make) -> None:
+    a = make("a")
+    a.send("a", {"x": [1, None]})
+    message = a.recv(LIMIT)
+    assert pickle.loads(pickle.dumps(message)) == message
+    assert copy.deepcopy(message) == message
+    with pytest.raises(TypeError, match="a Node can't be copied or pickled"):
+        copy.copy(a)
 
 
 def test_after_close_no_handler_is_called(make: Make) -> None:
@@ -274,6 +323,16 @@ def test_a_full_mailbox_is_counted_and_told(make: Make) -> None:
     until(lambda: b.stats().dropped + b.stats().waiting == 100)
     assert told.wait(LIMIT)
     assert [b.recv(LIMIT).payload for _ in range(10)] == list(range(10))
+
+
+def test_a_coroutine_function_is_no_handler_of_a_node_that_blocks(make: Make) -> None:
+    async def handler(message: object) -> None:
+        pass
+
+    a = make("a")
+    for register in (a.on_message, lambda handler: a.on("peer_join", handler)):
+        with pytest.raises(TypeError, match=r"distflow\.aio"):
+            register(handler)
 
 
 def test_a_handler_that_is_slow_loses_nothing(make: Make) -> None:

@@ -60,6 +60,7 @@ def test_options_are_the_same_as_object_and_by_keyword(
         "str or None": "Optional[str]",
         "mapping or None": "Optional[Mapping[str, Any]]",
         "seconds": "float",
+        "overflow": "Overflow",
         "port": "int",
     }
     assert types == {name: kinds.get(kind, kind) for name, (_, kind) in table.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import socket
 import threading
 from typing import Any, Iterator
@@ -11,7 +13,7 @@ import pytest
 import distflow
 from distflow import Pmd, PmdClient, PmdOptions
 
-from .conftest import LIMIT
+from .conftest import LIMIT, until
 
 
 @pytest.fixture
@@ -58,8 +60,7 @@ def test_a_pmd_may_be_closed_from_its_handler() -> None:
     pmd.on("stopped", lambda event: stopped.set())
     with PmdClient(port=pmd.port) as client:
         client.register("x", None, "localhost", 1)
-    while pmd.is_running:
-        pass
+    until(lambda: not pmd.is_running)
 
 
 def test_a_client_registers_resolves_and_watches(pmd: Pmd, client: PmdClient) -> None:
@@ -98,10 +99,21 @@ def test_what_the_pmd_refuses_has_its_class(client: PmdClient, pmd: Pmd) -> None
         client.resolve("nobody")
     with pytest.raises(distflow.InvalidArgumentError):
         client.register("", None, "localhost", 1)
-    with pytest.raises(OverflowError):
+    with pytest.raises(distflow.InvalidArgumentError, match="port must be 0 to 65535, not 70000"):
         client.register("x", None, "localhost", 70_000)
+    with pytest.raises(distflow.InvalidArgumentError, match="port must be 1 to 65535"):
+        client.register("x", None, "localhost", 0)
+    with pytest.raises(TypeError, match="meta must be a mapping"):
+        client.register("x", None, "localhost", 1, meta=[1])  # type: ignore[arg-type]
+    with pytest.raises(distflow.InvalidArgumentError, match="meta: a key of a dict must be a str"):
+        client.register("x", None, "localhost", 1, meta={1: 2})  # type: ignore[dict-item]
+    client.register("with-meta", "", "localhost", 1, meta={"zone": "x"})
+    assert (client.resolve("with-meta").alias, client.resolve("with-meta").meta) == (
+        None,
+        {"zone": "x"},
+    )
     client.close()
-    with pytest.raises(distflow.PmdUnavailableError):
+    with pytest.raises(distflow.ClosedError):
         client.list()
 
 
@@ -127,3 +139,18 @@ def test_without_a_pmd_and_with_something_else_there() -> None:
         with pytest.raises(distflow.NotPmdError):
             PmdClient("127.0.0.1", port)
         thread.join(LIMIT)
+
+
+def test_what_is_forgotten_warns_and_says_what_it_is(pmd: Pmd) -> None:
+    client = PmdClient(port=pmd.port)
+    assert repr(client) == f"<distflow.PmdClient localhost:{pmd.port}>"
+    with pytest.warns(ResourceWarning, match="unclosed <distflow.PmdClient"):
+        del client
+        gc.collect()
+    other = Pmd(port=0)
+    assert repr(other) == f"<distflow.Pmd port={other.port}>"
+    with pytest.warns(ResourceWarning, match="unclosed <distflow.Pmd port"):
+        del other
+        gc.collect()
+    with pytest.raises(TypeError, match="a Pmd can't be copied or pickled"):
+        copy.copy(pmd)

@@ -196,6 +196,26 @@ print("parent", flush=True)
     assert (code, out.splitlines()) == (0, [str(["forked"] * 5), "parent"])
 
 
+def test_a_forked_child_can_leave_the_block_of_its_parents_node(
+    pmd: distflow.Pmd, run: Run
+) -> None:
+    code = """
+with distflow.Node(**options) as node:
+    child = os.fork()
+    if child == 0:
+        for call in (node.peers, node.stats, lambda: node.next_event(0)):
+            try: call()
+            except distflow.ForkedError: pass
+            else: os._exit(9)
+        sys.exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    node.send(node.node_id, "still here")
+    print(node.recv(30).payload)
+"""
+    status, out, _ = run(HEAD + code, str(pmd.port)).end()
+    assert (status, out) == (0, "still here\n")
+
+
 def child_main(port: int) -> None:
     with distflow.Node(pmd_port=port, auto_start=False) as node:
         node.send("parent", os.getpid())

@@ -39,7 +39,12 @@ def work(port: int) -> None:
         boss = next(iter(node.discover(BOSS)), None)
         if boss is None:
             sys.exit("there is no pool")
-        node.on("peer_leave", lambda event: event.peer.node_id == boss.node_id and node.close())
+
+        def left(event: PeerLeave) -> None:
+            if event.peer.node_id == boss.node_id:
+                node.close()
+
+        node.on("peer_leave", left)
         node.send(boss.node_id, {"ready": True})
         for message in node:
             if message.payload is None:
@@ -89,7 +94,7 @@ class Pool:
     def end(self) -> None:
         """Sends everybody home."""
         for worker in [*self.free, *self.busy]:
-            with contextlib.suppress(GONE):
+            with contextlib.suppress(*GONE):
                 self.node.send(worker, None)
 
 

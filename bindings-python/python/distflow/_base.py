@@ -42,10 +42,36 @@ def event_name(name: str, of: str) -> str:
     return name.replace("_", ":")
 
 
-def checked_handler(handler: Any) -> None:
-    """Error: ``TypeError`` for what can't be called."""
+# Of the code of a coroutine function; `inspect`, which also knows it, takes long to import.
+_CO_COROUTINE = 0x80
+
+
+def checked_handler(handler: Any, awaits: bool = False) -> None:
+    """Error: ``TypeError`` for what can't be called, and for a coroutine function where nobody
+    would await it."""
     if not callable(handler):
         raise TypeError(f"a handler must be callable, not {type(handler).__name__}")
+    code = getattr(handler, "__code__", None)
+    if not awaits and code is not None and code.co_flags & _CO_COROUTINE:
+        raise TypeError("a handler that is a coroutine function needs a node of distflow.aio")
+
+
+def checked_timeout(timeout: Any) -> None:
+    """Errors: those of the native module for a time to wait."""
+    if timeout is None:
+        return
+    if not isinstance(timeout, (int, float)):
+        given = type(timeout).__name__
+        raise TypeError(f"timeout must be None or a number of seconds, not {given}")
+    if not timeout >= 0:
+        raise InvalidArgumentError(f"timeout must be None or at least 0 seconds, not {timeout}")
+
+
+class NoCopy:
+    """What stands for something outside of Python."""
+
+    def __reduce__(self) -> str:
+        raise TypeError(f"a {type(self).__name__} can't be copied or pickled")
 
 
 def row_handler(name: str, handler: Callable[[Any], object]) -> Callable[[list[Any]], None]:
@@ -73,7 +99,7 @@ def native_options(
     return text
 
 
-class NodeBase:
+class NodeBase(NoCopy):
     """What a node tells without waiting."""
 
     _native: _distflow.NativeNode

@@ -26,7 +26,7 @@ ERROR_CODES: list[str]
 class Message:
     """A message."""
 
-    __match_args__: tuple[str, str, str, str]
+    __match_args__ = ("payload", "sender", "recipient", "timestamp")
     def __new__(cls, payload: Any, sender: str, recipient: str, timestamp: int) -> Message: ...
     @property
     def payload(self) -> Any:

@@ -24,7 +24,7 @@ NODE = {
     "pmd_auto_shutdown": ("pmdAutoShutdownMs", "seconds"),
     "mailbox_size": ("maxSize", "int"),
     "mailbox_bytes": ("maxBytes", "int"),
-    "overflow": ("overflow", "str"),
+    "overflow": ("overflow", "overflow"),
     "meta": ("meta", "mapping or None"),
     "use_heartbeat": ("useHeartbeat", "bool"),
     "heartbeat_interval": ("heartbeatIntervalMs", "seconds"),
@@ -47,7 +47,11 @@ _PORT_MAX = 65_535
 _MAX = 2**53
 
 
-def _checked(name: str, kind: str, value: Any) -> Any:
+def checked(name: str, kind: str, value: Any) -> Any:
+    """A value as it is given to the native module.
+
+    Errors: ``TypeError``, ``InvalidArgumentError``.
+    """
     given = type(value).__name__
     if kind == "bool":
         if not isinstance(value, bool):
@@ -58,9 +62,10 @@ def _checked(name: str, kind: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, accepted):
             wanted = "a number of seconds" if kind == "seconds" else "an int"
             raise TypeError(f"{name} must be {wanted}, not {given}")
+        least = 1 if name == "pmd_port" else 0
         most = _PORT_MAX if kind == "port" else _MAX
-        if not 0 <= value <= most:
-            raise InvalidArgumentError(f"{name} must be 0 to {most}, not {value}")
+        if not least <= value <= most:
+            raise InvalidArgumentError(f"{name} must be {least} to {most}, not {value}")
         return min(round(value * 1_000), _MAX) if kind == "seconds" else int(value)
     if value is None and kind.endswith("None"):
         return None
@@ -75,6 +80,10 @@ def _checked(name: str, kind: str, value: Any) -> Any:
             raise InvalidArgumentError(f"{name} can't be read: {error!r}") from error
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {given}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgumentError(f"{name} has a surrogate that stands alone") from None
     return value
 
 
@@ -109,9 +118,14 @@ def native(
         if name not in table:
             raise TypeError(_unknown(name, table))
         native_name, wanted = table[name]
-        checked = _checked(name, wanted, value)
-        if checked is not None:
-            values[native_name] = checked
+        passed = checked(name, wanted, value)
+        if passed is not None:
+            values[native_name] = passed
+    return json(values)
+
+
+def json(values: Mapping[str, object]) -> str:
+    """JSON text of checked options, of which only ``meta`` can fail to have one."""
     try:
         return _distflow.dumps(values)
     except (TypeError, ValueError) as error:

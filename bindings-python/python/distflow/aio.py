@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import inspect
+import warnings
 import weakref
+from _thread import get_ident
 from collections import deque
 from types import TracebackType
-from typing import Any, AsyncIterator, Callable, Coroutine, Deque, Dict, Generator, Optional, Set
+from typing import (
+    Any,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Deque,
+    Dict,
+    Generator,
+    Optional,
+    Set,
+)
 
 from . import _distflow, types
-from ._base import NodeBase, checked_handler, event_name, native_options
+from ._base import NodeBase, checked_handler, checked_timeout, event_name, native_options
 from ._distflow import Message
 from .errors import ClosedError, NotStartedError, TimeoutError
-from .types import Payload, Peer
+from .types import (
+    OnNodeEvent,
+    Payload,
+    Peer,
+    Stats,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +41,12 @@ if TYPE_CHECKING:
     from .options import NodeKeywords, NodeOptions
 
 _BATCH = 256
+
+# Coroutines of handlers that run at a time; then messages wait, and their senders.
+_TASKS_MAX = 1_000
+
+# Closes of nodes whose start was given up.
+_ENDING: Set[asyncio.Future[Any]] = set()
 
 # Sends that end at once do not let others run by themselves; after so many they do.
 _SENDS_BETWEEN_TURNS = 1_024
@@ -67,39 +92,63 @@ class Node(NodeBase):
         self._holding = False
         self._sends = 0
         self._ended = False
+        self._thread = get_ident()
+        self._starters = 0
+        self._abandoned = False
 
     # ------------------------------------------------------------------ start and end
 
     async def start(self) -> Node:
         """Starts the node; waits until the PMD knows it. Safe to call twice.
 
-        Errors: those of :class:`distflow.Node`.
+        When every call that waits for it is cancelled, the node is closed.
+
+        Errors: those of :class:`distflow.Node`; ``ClosedError`` when it was closed.
         """
+        if self._closing is not None or self._abandoned:
+            raise ClosedError("the node was closed")
         if self._starting is None:
+            if self._ended:
+                raise ClosedError("the node was closed")
             loop = asyncio.get_running_loop()
-            self._loop = loop
-            loop.add_reader(self._hub.fd, _weakly(self, Node._on_hub))
+            self._loop, self._thread = loop, get_ident()
+            loop.add_reader(self._hub.fd, _weakly(self, self._hub, self._hub.fd, Node._on_hub))
             call, self._starting = self._call()
             try:
                 self._native.begin_start(self._options, self._hub, call)
             except BaseException as error:
                 self._calls.pop(call, None)
                 self._starting.set_exception(error)
+        self._here()
+        self._starters += 1
         try:
             await asyncio.shield(self._starting)
         except asyncio.CancelledError:
+            if self._starters == 1 and self._messages_fd < 0:
+                self._abandon()
             raise
         except BaseException:
             self._finish()
             raise
+        finally:
+            self._starters -= 1
         if self._messages_fd < 0:
             self._messages_fd = self._native.messages_fd()
             self._flow()
         return self
 
+    def _abandon(self) -> None:
+        """Nobody waits for the start any more: what it has begun is taken back."""
+        self._abandoned = True
+        ending = asyncio.ensure_future(self.close())
+        _ENDING.add(ending)
+        ending.add_done_callback(_ENDING.discard)
+
     async def close(self) -> None:
         """Flushes what was sent, unregisters and closes every connection; about 3 s at most when a
-        peer does not respond. Afterwards no handler is called. Safe to call twice."""
+        peer does not respond. Afterwards no handler is called; coroutines of handlers that were
+        begun go on. Safe to call twice."""
+        self._here()
         if self._starting is None or self._ended:
             self._finish()
             return
@@ -144,6 +193,16 @@ class Node(NodeBase):
     async def __aenter__(self) -> Node:
         return await self.start()
 
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
+        loop = getattr(self, "_loop", None)
+        if loop is None or self._ended or self._native.has_ended():
+            return
+        _warn(f"unclosed {self!r}", ResourceWarning, source=self)
+        # The loop still listens to descriptors that must not be closed before it lets them go.
+        if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(_let_go, loop, self._hub, self._native)
+
     async def __aexit__(
         self,
         kind: Optional[type[BaseException]],
@@ -155,7 +214,7 @@ class Node(NodeBase):
     @property
     def closed(self) -> bool:
         """Whether it has ended."""
-        return self._ended or self._native.has_ended()
+        return self._ended or self._abandoned or self._native.has_ended()
 
     # ------------------------------------------------------------------ calls
 
@@ -166,8 +225,26 @@ class Node(NodeBase):
         self._calls[self._last_call] = future
         return self._last_call, future
 
+    def _here(self) -> None:
+        """Error: ``RuntimeError`` on another thread, and in another loop."""
+        if self._loop is None:
+            return
+        if get_ident() != self._thread:
+            raise RuntimeError("this node belongs to the thread of another event loop")
+        running = asyncio._get_running_loop()
+        if running is not None and running is not self._loop:
+            raise RuntimeError("this node belongs to another event loop")
+
     def _running(self) -> None:
+        self._here()
         if self._messages_fd < 0 or self._ended or self._closing is not None:
+            raise NotStartedError("Node not started")
+
+    def _receiving(self) -> None:
+        self._here()
+        if self.closed or self._closing is not None:
+            raise ClosedError("the node was closed")
+        if self._messages_fd < 0:
             raise NotStartedError("Node not started")
 
     def _on_hub(self) -> None:
@@ -202,11 +279,18 @@ class Node(NodeBase):
                 task = asyncio.ensure_future(result)
                 self._tasks.add(task)
                 task.add_done_callback(self._task_ended)
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # Also a CancelledError, which is nobody's here.
             self._report(error, handler)
 
     def _task_ended(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
+        if len(self._tasks) == _TASKS_MAX - 1 and self._loop is not None:
+            self._flow()
+            if self._taken and self._handlers:
+                self._loop.call_soon(self._on_messages)
         if not task.cancelled():
             error = task.exception()
             if error is not None:
@@ -226,6 +310,7 @@ class Node(NodeBase):
         The first message of a turn of the loop is written at once, further ones together.
         """
         self._running()
+        checked_timeout(timeout)
         if self._sending:
             self._holding = True
         else:
@@ -266,35 +351,48 @@ class Node(NodeBase):
         self, handler: Callable[[Message], Optional[Coroutine[Any, Any, object]]]
     ) -> None:
         """Calls a function, or a coroutine function as a task, with every message. Several handlers
-        each get all; while there is one, receivers get nothing.
+        each get all; while there is one, receivers get nothing. While 1,000 of their coroutines
+        run, no further message is taken.
 
         What it raises goes to the loop's exception handler, and the next message still comes.
         """
-        checked_handler(handler)
+        checked_handler(handler, awaits=True)
+        self._open()
         self._handlers.append(handler)
         self._flow()
 
-    def on(self, event: str, handler: Callable[[Any], object]) -> None:
-        """Calls a function, or a coroutine function as a task, with every event of a kind from now
-        on. ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``."""
-        name = event_name(event, "NODE_EVENTS")
-        checked_handler(handler)
-        self._event_handlers.setdefault(name, []).append(handler)
+    if TYPE_CHECKING:
+        on: OnNodeEvent
+    else:
+
+        def on(self, event: str, handler: Callable[[Any], object]) -> None:
+            """Calls a function, or a coroutine function as a task, with every event of a kind from
+            now on. ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``."""
+            name = event_name(event, "NODE_EVENTS")
+            checked_handler(handler, awaits=True)
+            self._open()
+            self._event_handlers.setdefault(name, []).append(handler)
+
+    def _open(self) -> None:
+        self._here()
+        if self.closed or self._closing is not None:
+            raise ClosedError("the node was closed")
 
     async def recv(self, timeout: Optional[float] = None) -> Message:
-        """The next message. Several receivers compete.
+        """The next message. Several receivers compete. One that is cancelled takes none.
 
         Errors: ``TimeoutError`` after ``timeout`` seconds, ``ClosedError`` when the node has ended.
         """
+        checked_timeout(timeout)
         if not self._taken:
-            self._running()
+            self._receiving()
             self._taken.extend(self._native.take(_BATCH))
             if self._taken:
                 # As long as there are messages, others get a turn once a batch.
                 await asyncio.sleep(0)
         if self._taken:
             return self._taken.popleft()
-        self._running()
+        self._receiving()
         assert self._loop is not None
         future: asyncio.Future[Message] = self._loop.create_future()
         self._waiting.append(future)
@@ -302,12 +400,22 @@ class Node(NodeBase):
         try:
             message: Message = await self._bounded(future, timeout, "nothing came in time")
             return message
-        finally:
-            if not future.done() or future.cancelled():
-                # Given up; it may be the last one.
-                if future in self._waiting:
-                    self._waiting.remove(future)
-                self._flow()
+        except BaseException:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                # It came together with the end of the wait: it is the next one's.
+                self._taken.appendleft(future.result())
+                self._hand_out()
+            elif future in self._waiting:
+                self._waiting.remove(future)
+            # It may have been the last one.
+            self._flow()
+            raise
+
+    def _hand_out(self) -> None:
+        while self._taken and self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(self._taken.popleft())
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         """The messages from now on, until the node is closed."""
@@ -324,30 +432,35 @@ class Node(NodeBase):
         """Has the loop listen for messages exactly while somebody wants one."""
         if self._loop is None or self._messages_fd < 0 or self._ended:
             return
-        wanted = bool(self._handlers or self._waiting)
+        wanted = bool(self._handlers or self._waiting) and len(self._tasks) < _TASKS_MAX
         if wanted == self._reading:
             return
         self._reading = wanted
         if self._handlers:
             self._native.attend()
         if wanted:
-            self._loop.add_reader(self._messages_fd, _weakly(self, Node._on_messages))
+            fd = self._messages_fd
+            self._loop.add_reader(fd, _weakly(self, self._native, fd, Node._on_messages))
         else:
             self._loop.remove_reader(self._messages_fd)
 
     def _on_messages(self) -> None:
         if self._handlers:
-            batch = [*self._taken, *self._native.take(_BATCH)]
-            self._taken.clear()
-            for message in batch:
-                for handler in [*self._handlers]:
-                    self._invoke(handler, message)
+            if not self._taken:
+                self._taken.extend(self._native.take(_BATCH))
+            try:
+                while self._taken and self._handlers and len(self._tasks) < _TASKS_MAX:
+                    message = self._taken.popleft()
+                    for handler in [*self._handlers]:
+                        self._invoke(handler, message)
+            except BaseException:
+                # It ends the loop, which may go on later.
+                if self._loop is not None:
+                    self._loop.call_soon(self._on_messages)
+                raise
         else:
             self._taken.extend(self._native.take(max(len(self._waiting), 1)))
-            while self._taken and self._waiting:
-                future = self._waiting.popleft()
-                if not future.done():
-                    future.set_result(self._taken.popleft())
+            self._hand_out()
         if self._native.has_ended():
             # The descriptor stays readable from here on.
             self._handlers.clear()
@@ -364,27 +477,54 @@ class Node(NodeBase):
     ) -> list[Peer]:
         """Like :meth:`distflow.Node.discover`."""
         self._running()
+        checked_timeout(timeout)
         call, future = self._call()
         self._native.begin_discover(prefix, self._hub, call)
         rows = await self._bounded(future, timeout, "the discovery did not end in time")
         return [types.peer(row) for row in rows]
 
+    def stats(self) -> Stats:
+        """The counters."""
+        stats = super().stats()
+        taken = len(self._taken)
+        return dataclasses.replace(
+            stats, delivered=stats.delivered - taken, waiting=stats.waiting + taken
+        )
+
     def __repr__(self) -> str:
+        if self.closed:
+            return "<distflow.aio.Node, closed>"
         if self._messages_fd < 0:
             return "<distflow.aio.Node, not started>"
         return f"<distflow.aio.Node {self.node_id} alias={self.alias!r}>"
 
 
-def _weakly(node: Node, method: Callable[[Node], None]) -> Callable[[], None]:
-    """A callback that does not keep the node alive: a loop would otherwise hold it for ever."""
+def _weakly(
+    node: Node, owner: object, fd: int, method: Callable[[Node], None]
+) -> Callable[[], None]:
+    """A callback that does not keep the node alive: a loop would otherwise hold it for ever.
+
+    It keeps the owner of the descriptor, so that its number means nothing else meanwhile.
+    """
     reference = weakref.ref(node)
 
-    def call() -> None:
+    def call(_owner: object = owner) -> None:
         alive = reference()
         if alive is not None:
             method(alive)
+        else:
+            asyncio.get_running_loop().remove_reader(fd)
 
     return call
+
+
+def _let_go(
+    loop: asyncio.AbstractEventLoop, hub: _distflow.Hub, native: _distflow.NativeNode
+) -> None:
+    """What is left of a node that was forgotten: it ends when the last of these is dropped."""
+    loop.remove_reader(hub.fd)
+    with contextlib.suppress(NotStartedError):
+        loop.remove_reader(native.messages_fd())
 
 
 _node: Optional[Node] = None

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
     from ._distflow import Message
     from .options import NodeKeywords, NodeOptions
-    from .types import Event, Payload, Peer
+    from .types import (
+        Event,
+        OnNodeEvent,
+        Payload,
+        Peer,
+    )
 
 
 class Node(NodeBase):
@@ -45,7 +50,7 @@ class Node(NodeBase):
 
     Errors: ``InvalidArgumentError``, ``TypeError``, ``InsecureError``, ``AliasInUseError``,
     ``NodeIdInUseError``, ``PmdUnavailableError``, ``NotPmdError``, ``PmdLaunchFailedError``,
-    ``AddressInUseError``, ``TimeoutError``.
+    ``ConnectionFailedError`` (a host that has no address), ``AddressInUseError``, ``TimeoutError``.
     """
 
     def __init__(
@@ -94,16 +99,21 @@ class Node(NodeBase):
         checked_handler(handler)
         self._native.on_message(handler)
 
-    def on(self, event: str, handler: Callable[[Any], object]) -> None:
-        """Calls a function with every event of a kind from now on, on the node's own thread.
+    if TYPE_CHECKING:
+        on: OnNodeEvent
+    else:
 
-        ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``; the function
-        gets an object of the class there. What it raises goes to ``sys.unraisablehook``.
-        """
-        self._native.on_event(row_handler(event_name(event, "NODE_EVENTS"), handler))
+        def on(self, event: str, handler: Callable[[Any], object]) -> None:
+            """Calls a function with every event of a kind from now on, on the node's own thread.
+
+            ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``; the function
+            gets an object of the class there. What it raises goes to ``sys.unraisablehook``.
+            """
+            self._native.on_event(row_handler(event_name(event, "NODE_EVENTS"), handler))
 
     def next_event(self, timeout: Optional[float] = None) -> Event:
-        """The next event since the start, of any kind. Callers compete; handlers get all anyway.
+        """The next event since the start, of any kind. Callers compete; handlers get all anyway. At
+        most 16,384 wait; then the oldest are dropped.
 
         Errors: ``TimeoutError`` after ``timeout`` seconds, ``ClosedError`` when the node has ended.
         """
@@ -131,6 +141,8 @@ class Node(NodeBase):
             native.close()
 
     def __enter__(self) -> Node:
+        if self.closed:
+            raise ClosedError("the node was closed")
         return self
 
     def __exit__(
@@ -147,6 +159,8 @@ class Node(NodeBase):
             _warn(f"unclosed {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
+        if self.closed:
+            return "<distflow.Node, closed>"
         return f"<distflow.Node {self.node_id} alias={self.alias!r}>"
 
 

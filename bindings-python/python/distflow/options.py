@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping, Optional, TypedDict
+from typing import Any, Literal, Mapping, Optional, TypedDict
+
+Overflow = Literal["drop-newest", "drop-oldest", "block"]
+"""What a full mailbox does."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class NodeOptions:
     """Messages that may wait."""
     mailbox_bytes: int = 16 << 20
     """Bytes of messages that may wait."""
-    overflow: str = "drop-newest"
+    overflow: Overflow = "drop-newest"
     """What a full mailbox does: ``drop-newest`` (once there is a handler, senders wait instead),
     ``drop-oldest``, or ``block``: senders wait."""
     meta: Optional[Mapping[str, Any]] = None
@@ -50,7 +53,8 @@ class NodeOptions:
     request_timeout: float = 5.0
     """Seconds for one request to the PMD."""
     max_frame_bytes: int = 16 << 20
-    """Largest message sent or accepted, in bytes of its frame."""
+    """Largest message sent or accepted, in bytes of its frame, 1024 to 2**32 - 1. A peer that
+    accepts only smaller ones ends the connection at a larger one: ``send_failed`` tells."""
     max_queue_bytes: int = 4 << 20
     """Bytes that may wait to be written to one peer; beyond it, ``send`` waits."""
 
@@ -81,7 +85,7 @@ class NodeKeywords(TypedDict, total=False):
     pmd_auto_shutdown: float
     mailbox_size: int
     mailbox_bytes: int
-    overflow: str
+    overflow: Overflow
     meta: Optional[Mapping[str, Any]]
     use_heartbeat: bool
     heartbeat_interval: float

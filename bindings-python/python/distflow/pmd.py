@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from _warnings import warn
+
 from . import _distflow, _log, _options
-from ._base import event, event_name, peer, row_handler
-from .errors import TimeoutError
+from ._base import NoCopy, event, event_name, peer, row_handler
+from .errors import InvalidArgumentError, TimeoutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .options import PmdKeywords, PmdOptions
-    from .types import Peer, PeerJoin, PeerLeave
+    from .types import OnPmdEvent, Peer, PeerJoin, PeerLeave
 
 
-class Pmd:
+class Pmd(NoCopy):
     """A PMD within this process: the registry that nodes find each other by. Making one starts it.
 
     >>> with Pmd(port=0) as pmd:
@@ -53,19 +55,30 @@ class Pmd:
         """The registered nodes. Error: ``ClosedError`` when it does not serve."""
         return [peer(row) for row in self._native.nodes()]
 
-    def on(self, event: str, handler: Callable[[Any], object]) -> None:
-        """Calls a function with every event of a kind, on the PMD's callback thread.
+    if TYPE_CHECKING:
+        on: OnPmdEvent
+    else:
 
-        ``event`` is a key of :data:`distflow.PMD_EVENTS`; the function gets an object of the class
-        there. What it raises goes to ``sys.unraisablehook``.
-        """
-        self._native.on_event(row_handler(event_name(event, "PMD_EVENTS"), handler))
+        def on(self, event: str, handler: Callable[[Any], object]) -> None:
+            """Calls a function with every event of a kind, on the PMD's callback thread.
+
+            ``event`` is a key of :data:`distflow.PMD_EVENTS`; the function gets an object of the
+            class there. What it raises goes to ``sys.unraisablehook``.
+            """
+            self._native.on_event(row_handler(event_name(event, "PMD_EVENTS"), handler))
 
     def close(self) -> None:
         """Ends it: its nodes lose their PMD, and look for another. Safe to call twice."""
         native = getattr(self, "_native", None)
         if native is not None:
             native.stop()
+
+    def __del__(self, _warn: Callable[..., None] = warn) -> None:
+        if getattr(self, "_native", None) is not None and self.is_running:
+            _warn(f"unclosed {self!r}", ResourceWarning, source=self)
+
+    def __repr__(self) -> str:
+        return f"<distflow.Pmd port={self._port}{'' if self.is_running else ', closed'}>"
 
     def __enter__(self) -> Pmd:
         return self
@@ -79,7 +92,7 @@ class Pmd:
         self.close()
 
 
-class PmdClient:
+class PmdClient(NoCopy):
     """A connection to a PMD, for programs that only ask, or that register by themselves.
 
     Making one connects. ``timeout`` in seconds is for connecting and for each request. One request
@@ -90,6 +103,10 @@ class PmdClient:
     """
 
     def __init__(self, host: str = "localhost", port: int = 4369, timeout: float = 5.0) -> None:
+        if not isinstance(host, str):
+            raise TypeError(f"host must be a str, not {type(host).__name__}")
+        self._place = f"{host}:{_options.checked('port', 'port', port)}"
+        self._closed = False
         self._native = _distflow.NativePmdClient(host, port, timeout)
 
     def register(
@@ -102,10 +119,16 @@ class PmdClient:
     ) -> None:
         """Registers a node for as long as this connection lives.
 
+        A second registration of the same id takes the place of the first. A name that somebody else
+        has is refused after half a second, in which its owner may prove to be dead.
+
         Errors: ``AliasInUseError``, ``NodeIdInUseError``, ``InvalidArgumentError``.
         """
-        text = None if meta is None else _distflow.dumps(dict(meta))
-        self._native.register(node_id, alias, host, port, text)
+        if not _options.checked("port", "port", port):
+            raise InvalidArgumentError("port must be 1 to 65535")
+        checked = _options.checked("meta", "mapping or None", meta)
+        text = None if checked is None else _options.json({"meta": checked})[len('{"meta":') : -1]
+        self._native.register(node_id, alias or None, host, port, text)
 
     def unregister(self, node_id: str) -> None:
         """Ends a registration of this connection. Error: ``NodeNotFoundError``."""
@@ -139,8 +162,19 @@ class PmdClient:
         return told
 
     def close(self) -> None:
-        """Ends the connection, what it registered, and every wait on it."""
-        self._native.close()
+        """Ends the connection, what it registered, and every wait on it: those, and later requests,
+        raise ``ClosedError``. Safe to call twice."""
+        native = getattr(self, "_native", None)
+        if native is not None:
+            self._closed = True
+            native.close()
+
+    def __del__(self, _warn: Callable[..., None] = warn) -> None:
+        if getattr(self, "_native", None) is not None and not self._closed:
+            _warn(f"unclosed {self!r}", ResourceWarning, source=self)
+
+    def __repr__(self) -> str:
+        return f"<distflow.PmdClient {self._place}{', closed' if self._closed else ''}>"
 
     def __enter__(self) -> PmdClient:
         return self

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Optional
 from . import aio
 from ._distflow import Message
 from .errors import InvalidArgumentError
-from .types import Payload, Peer
+from .types import NodeEventName, Payload, Peer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class MessageMetadata:
     timestamp: int
 
 
-_EVENTS: Dict[str, str] = {
+_EVENTS: Dict[str, NodeEventName] = {
     "peer:join": "peer_join",
     "peer:leave": "peer_leave",
     "pmd:lost": "pmd_lost",

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Union,
+    overload,
+)
 
 from . import errors
 from .errors import DistflowError
@@ -116,7 +129,21 @@ Event = Union[
 PmdEvent = Union[PeerJoin, PeerLeave, PmdStopped]
 """What happens in an embedded PMD."""
 
-NODE_EVENTS: Mapping[str, type[Any]] = {
+NodeEventName = Literal[
+    "peer_join",
+    "peer_leave",
+    "pmd_lost",
+    "pmd_restored",
+    "registration_refused",
+    "mailbox_overflow",
+    "send_failed",
+]
+"""The names of the events of a node."""
+
+PmdEventName = Literal["peer_join", "peer_leave", "stopped"]
+"""The names of the events of an embedded PMD."""
+
+NODE_EVENTS: Mapping[NodeEventName, type[Any]] = {
     "peer_join": PeerJoin,
     "peer_leave": PeerLeave,
     "pmd_lost": PmdLost,
@@ -127,12 +154,78 @@ NODE_EVENTS: Mapping[str, type[Any]] = {
 }
 """The events of a node by the names that ``on`` takes."""
 
-PMD_EVENTS: Mapping[str, type[Any]] = {
+PMD_EVENTS: Mapping[PmdEventName, type[Any]] = {
     "peer_join": PeerJoin,
     "peer_leave": PeerLeave,
     "stopped": PmdStopped,
 }
 """The events of an embedded PMD by the names that ``on`` takes."""
+
+
+class OnNodeEvent(Protocol):
+    """The type of ``on`` of a node, for type checkers."""
+
+    @overload
+    def __call__(
+        self, event: Literal["peer_join"], handler: Callable[[PeerJoin], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(
+        self, event: Literal["peer_leave"], handler: Callable[[PeerLeave], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(
+        self, event: Literal["pmd_lost"], handler: Callable[[PmdLost], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(
+        self, event: Literal["pmd_restored"], handler: Callable[[PmdRestored], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(
+        self,
+        event: Literal["registration_refused"],
+        handler: Callable[[RegistrationRefused], object],
+    ) -> None: ...
+
+    @overload
+    def __call__(
+        self, event: Literal["mailbox_overflow"], handler: Callable[[MailboxOverflow], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(
+        self, event: Literal["send_failed"], handler: Callable[[SendFailed], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(self, event: NodeEventName, handler: Callable[[Any], object]) -> None: ...
+
+
+class OnPmdEvent(Protocol):
+    """The type of ``on`` of an embedded PMD, for type checkers."""
+
+    @overload
+    def __call__(
+        self, event: Literal["peer_join"], handler: Callable[[PeerJoin], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(
+        self, event: Literal["peer_leave"], handler: Callable[[PeerLeave], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(
+        self, event: Literal["stopped"], handler: Callable[[PmdStopped], object]
+    ) -> None: ...
+
+    @overload
+    def __call__(self, event: PmdEventName, handler: Callable[[Any], object]) -> None: ...
 
 
 def peer(row: Mapping[str, Any]) -> Peer:

@@ -216,11 +216,11 @@ impl Drop for Pmd {
 fn report(inbox: &Inbox<PmdNotice>, notice: ServerNotice<'_>) {
     let event = match notice {
         ServerNotice::Registry(Notice::Joined(node)) => {
-            tracing::info!(node = %node.node_id, alias = ?node.alias, "node joined");
+            tracing::info!(node = %node.node_id, alias = node.alias.as_ref().map(|alias| alias.as_str()), "node joined");
             PmdNotice::Joined(node.clone())
         }
         ServerNotice::Registry(Notice::Left(node, cause)) => {
-            tracing::info!(node = %node.node_id, alias = ?node.alias, reason = cause.name(), "node left");
+            tracing::info!(node = %node.node_id, alias = node.alias.as_ref().map(|alias| alias.as_str()), reason = cause.name(), "node left");
             PmdNotice::Left(node.clone(), *cause)
         }
         ServerNotice::Stopping(reason) => PmdNotice::Stopped(reason),
