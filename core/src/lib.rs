@@ -29,10 +29,13 @@ pub mod error;
 pub mod fork;
 pub mod ids;
 pub mod interchange;
+pub mod json_crdt;
 pub mod limits;
 mod lockfile;
 pub mod log;
 pub mod mailbox;
+#[cfg(feature = "mqtt")]
+pub mod mqtt;
 pub mod names;
 pub mod net;
 pub mod node;
@@ -43,10 +46,15 @@ pub mod plant;
 pub mod pmd;
 pub mod registry;
 mod runtime;
+pub mod session;
+#[cfg(feature = "mqtt")]
+pub mod sessions;
+pub mod storage;
 pub mod time;
 pub mod wire;
 
 pub use error::{Error, ErrorKind, Result};
+pub use json_crdt::JsonCrdt;
 pub use mailbox::{MailboxConfig, Overflow};
 pub use node::{EventStream, Message, Node, NodeBuilder, NodeOptions, Sending, Stats};
 pub use node_state::NodeEvent;

@@ -156,8 +156,9 @@ pub const READ_TURN_BYTES: usize = 512 << 10;
 /// Size of the one buffer a PMD reads into.
 pub const PMD_READ_BYTES: usize = 64 << 10;
 
-/// Segments of a path in a shared document: as deep as JSON may be.
-pub const CRDT_PATH_SEGMENTS_MAX: usize = JSON_DEPTH_MAX as usize;
+/// Levels of a shared document, segments of a path included: what JSON may have, less what operations
+/// and snapshots put around it.
+pub const CRDT_DEPTH_MAX: usize = JSON_DEPTH_MAX as usize - 4;
 /// Length of a member's name in a path in bytes.
 pub const CRDT_KEY_BYTES_MAX: usize = 1_024;
 /// Largest index of a path. A set pads an array with null up to its index.
@@ -168,6 +169,8 @@ pub const CRDT_OP_BYTES_MAX: usize = 4 << 20;
 pub const CRDT_DEPS_MAX: usize = 4_096;
 /// Length of a replica's name in bytes.
 pub const CRDT_REPLICA_BYTES_MAX: usize = 255;
+/// Length of the name that a replica is given: what it may have to add to it finds room.
+pub const CRDT_OWN_REPLICA_BYTES_MAX: usize = CRDT_REPLICA_BYTES_MAX - 15;
 /// Operations a document keeps for peers; older ones are trimmed at twice as many.
 pub const CRDT_LOG_OPS_DEFAULT: usize = 1_000;
 /// Operations that wait for others before them.
@@ -180,3 +183,26 @@ pub const CRDT_TOMBSTONE_GRACE_MS_DEFAULT: u64 = 3_600_000;
 pub const CRDT_REGISTERS_DEFAULT: usize = 100_000;
 /// How far ahead of this host's clock a stamp is reported.
 pub const CRDT_DRIFT_MS_DEFAULT: u64 = 300_000;
+/// Bytes of operations that wait for others before them.
+pub const CRDT_PENDING_BYTES_MAX: usize = 64 << 20;
+/// Events of a document that are kept until somebody asks for them; then the oldest go.
+pub const CRDT_EVENTS_MAX: usize = 65_536;
+
+/// Length of a session's id in bytes; it is one level of a topic.
+pub const SESSION_ID_BYTES_MAX: usize = 128;
+/// Length of an instance's id in bytes.
+pub const SESSION_INSTANCE_BYTES_MAX: usize = 64;
+/// Length of a player's name in bytes.
+pub const SESSION_PLAYER_BYTES_MAX: usize = 128;
+/// Length of a model's name in bytes.
+pub const SESSION_MODEL_BYTES_MAX: usize = 255;
+/// Instances in one session.
+pub const SESSION_MEMBERS_MAX: usize = 1_024;
+/// Size of a message about a session; longer ones are ignored and counted.
+pub const SESSION_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// Sessions in a list; further ones are ignored and counted.
+pub const SESSION_LIST_MAX: usize = 1_024;
+/// Seconds of a countdown: a day.
+pub const SESSION_COUNTDOWN_S_MAX: u32 = 86_400;
+/// Players that can be reserved or registered in one session.
+pub const SESSION_PLAYERS_MAX: usize = 1_024;

@@ -52,6 +52,12 @@ pub(super) enum Command {
     Node(NodeCommand),
     /// Start real processes that find each other, talk, and notice when one is killed
     Demo(DemoOptions),
+    /// List, create, join and watch game sessions on an MQTT broker
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Run an MQTT broker, for games on a LAN
+    #[command(subcommand)]
+    Broker(BrokerCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -161,6 +167,117 @@ pub(super) enum NodeCommand {
     },
 }
 
+/// How the broker is reached.
+#[derive(Debug, Clone, Args)]
+pub(super) struct BrokerPlace {
+    /// The broker: mqtt://host[:port], mqtts://, ws:// or wss://
+    #[arg(long, value_name = "URL", default_value = "mqtt://localhost")]
+    pub broker: String,
+    /// Speak MQTT 5 instead of 3.1.1
+    #[arg(long)]
+    pub mqtt5: bool,
+    /// User name
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// File whose first line is the password [env: DISTFLOW_MQTT_PASSWORD_FILE]
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<std::path::PathBuf>,
+    /// File with the certificates to trust (PEM) [default: the system's]
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<std::path::PathBuf>,
+    /// File with a certificate for this client (PEM), with --key-file
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    pub cert_file: Option<std::path::PathBuf>,
+    /// File with that certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    pub key_file: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionCommand {
+    /// List the sessions; with --watch go on and print the list whenever it changes
+    List {
+        #[command(flatten)]
+        place: BrokerPlace,
+        /// Go on and print the list whenever it changes
+        #[arg(long)]
+        watch: bool,
+        /// How long to look for sessions
+        #[arg(long, value_name = "MS", default_value_t = 1_000)]
+        wait_ms: u64,
+    },
+    /// Create a session and stay in it, printing what happens
+    Create {
+        #[command(flatten)]
+        place: BrokerPlace,
+        /// Its id [default: a new one]
+        #[arg(long)]
+        id: Option<String>,
+        /// The name of the model, for the list
+        #[arg(long, default_value = "Unknown")]
+        model: String,
+        /// Members without which the game can't start
+        #[arg(long, default_value_t = 1)]
+        min: u32,
+        /// Members for whom there is room
+        #[arg(long, default_value_t = 4)]
+        max: u32,
+        /// The seed of its random numbers, 1 to 1000000 [default: drawn]
+        #[arg(long)]
+        seed: Option<u32>,
+        /// Let another member continue when the creator is lost or leaves
+        #[arg(long)]
+        hand_over: bool,
+        /// Start by itself so many seconds after it is full
+        #[arg(long, value_name = "SECONDS")]
+        auto_start: Option<u32>,
+    },
+    /// Join a session and stay in it, printing what happens
+    Join {
+        #[command(flatten)]
+        place: BrokerPlace,
+        /// The session's id
+        id: String,
+    },
+    /// Look at a session without being in it
+    Watch {
+        #[command(flatten)]
+        place: BrokerPlace,
+        /// The session's id
+        id: String,
+    },
+    /// Several instances in processes: they join at once, one is killed, then the creator; each
+    /// step's latency is printed
+    Demo {
+        /// Instances beside the creator
+        #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=50))]
+        members: u8,
+        /// A broker to use [default: one is started]
+        #[arg(long, value_name = "URL")]
+        broker: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BrokerCommand {
+    /// Serve in the foreground; retained messages are kept in memory
+    Start {
+        /// Port for MQTT 3.1.1; 0 = a free one
+        #[arg(long, default_value_t = 1883)]
+        mqtt_port: u16,
+        /// Port for MQTT 5; 0 = a free one [default: none]
+        #[arg(long)]
+        mqtt5_port: Option<u16>,
+        /// Address to listen on
+        #[arg(long, default_value = "127.0.0.1")]
+        listen: std::net::IpAddr,
+        /// Allow --listen beyond loopback. There is no authentication: anyone who reaches the port
+        /// can read and write everything
+        #[arg(long)]
+        insecure: bool,
+    },
+}
+
 #[derive(Debug, Clone, Args)]
 pub(super) struct DemoOptions {
     /// Node processes
@@ -191,7 +308,9 @@ pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
             let words = command_words(arguments);
             out_line(&Cli::command().render_help().to_string());
             match &words[..] {
-                [group, word, ..] if group == "pmd" || group == "node" => {
+                [group, word, ..]
+                    if matches!(group.as_str(), "pmd" | "node" | "session" | "broker") =>
+                {
                     err_line(&format!("Unknown {group} command: {word}"));
                 }
                 [word, ..] => err_line(&format!("Unknown command: {word}")),

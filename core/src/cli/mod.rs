@@ -5,11 +5,14 @@
 //! What an original program printed is printed to the letter (pmd.md 11-12).
 
 mod args;
+mod broker;
 mod demo;
 mod node;
 mod output;
 mod pmd;
 mod process;
+mod session;
+mod session_demo;
 mod signals;
 
 use std::ffi::OsString;
@@ -54,6 +57,8 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         Command::Pmd(command) => pmd::run(command, &place),
         Command::Node(command) => node::run(command, &place),
         Command::Demo(options) => demo::run(&options),
+        Command::Session(command) => session::run(command, place.json),
+        Command::Broker(command) => broker::run(&command, place.json),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "distflow", &mut script);

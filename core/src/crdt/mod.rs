@@ -4,9 +4,21 @@
 //!
 //! Nothing here does I/O or has a clock: time comes in as a value.
 
+mod base64;
+pub mod batch;
+mod codec;
+pub mod document;
+pub mod json;
+mod log;
+pub mod metrics;
 pub mod op;
 pub mod path;
+mod pending;
+mod scan;
 pub mod shape;
 pub mod stamp;
+mod table;
+pub mod text;
 pub mod tree;
 pub mod value;
+pub mod watch;

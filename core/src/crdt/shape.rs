@@ -3,16 +3,15 @@
 //! Arrays are rebuilt by these; and replaying all operations by them, in order of their stamps, is
 //! what a document is defined to be (R0), so tests replay by them, too.
 
-use std::sync::Arc;
-
+use crate::crdt::json::Json;
 use crate::crdt::path::Segment;
-use crate::crdt::value::{Members, Value};
+use crate::crdt::value::Value;
 
 /// What an operation does at its path.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
     /// Puts a value there.
-    Set(Value),
+    Set(Json),
     /// Takes away what is there.
     Delete,
 }
@@ -20,47 +19,40 @@ pub enum Write {
 /// Carries out a write on a document.
 pub fn apply(document: &mut Value, path: &[Segment], write: &Write) {
     match write {
-        Write::Set(value) => *slot(document, path) = value.clone(),
+        Write::Set(value) => *slot(document, path) = value.value(),
         Write::Delete => delete(document, path),
     }
 }
 
 /// The place of a path. What is in the way is replaced by the container that the next segment
 /// needs, and arrays are padded with null.
-fn slot<'a>(mut place: &'a mut Value, path: &[Segment]) -> &'a mut Value {
-    for segment in path {
-        place = match segment {
-            Segment::Key(key) => object(place).entry(key.clone()).or_insert(Value::Null),
-            Segment::Index(index) => {
-                let (items, index) = (array(place), *index as usize);
+fn slot<'a>(place: &'a mut Value, path: &[Segment]) -> &'a mut Value {
+    let Some((segment, rest)) = path.split_first() else {
+        return place;
+    };
+    match segment {
+        Segment::Key(key) => {
+            if !matches!(place, Value::Object(_)) {
+                *place = Value::object();
+            }
+            if let Value::Object(members) = place {
+                return slot(members.entry(key.clone()).or_insert(Value::Null), rest);
+            }
+        }
+        Segment::Index(index) => {
+            if !matches!(place, Value::Array(_)) {
+                *place = Value::Array(Vec::new());
+            }
+            if let Value::Array(items) = place {
+                let index = *index as usize;
                 if items.len() <= index {
                     items.resize(index + 1, Value::Null);
                 }
-                &mut items[index]
+                return slot(&mut items[index], rest);
             }
-        };
+        }
     }
     place
-}
-
-fn object(place: &mut Value) -> &mut Members {
-    if !matches!(place, Value::Object(_)) {
-        *place = Value::object();
-    }
-    match place {
-        Value::Object(members) => members,
-        _ => unreachable!("it was made an object"),
-    }
-}
-
-fn array(place: &mut Value) -> &mut Vec<Value> {
-    if !matches!(place, Value::Array(_)) {
-        *place = Value::Array(Vec::new());
-    }
-    match place {
-        Value::Array(items) => items,
-        _ => unreachable!("it was made an array"),
-    }
 }
 
 /// Without the place, nothing happens; an element's successors move down; the document becomes null.
@@ -83,7 +75,7 @@ fn delete(document: &mut Value, path: &[Segment]) {
     }
     match (place, last) {
         (Value::Object(members), Segment::Key(key)) => {
-            members.remove::<Arc<str>>(key);
+            members.remove(key);
         }
         (Value::Array(items), Segment::Index(index)) if (*index as usize) < items.len() => {
             items.remove(*index as usize);

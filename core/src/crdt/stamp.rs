@@ -49,6 +49,8 @@ impl Stamp {
     };
 }
 
+const FEW: usize = 8;
+
 /// The replicas that one document has heard of.
 #[derive(Debug, Clone, Default)]
 pub struct Replicas {
@@ -59,7 +61,7 @@ pub struct Replicas {
 impl Replicas {
     /// The number of a replica, given to it at the first time.
     pub fn intern(&mut self, name: &str) -> ReplicaIndex {
-        if let Some(&index) = self.indices.get(name) {
+        if let Some(index) = self.find(name) {
             return index;
         }
         let index = self.names.len() as ReplicaIndex;
@@ -71,12 +73,23 @@ impl Replicas {
 
     /// The number of a replica that was heard of.
     pub fn find(&self, name: &str) -> Option<ReplicaIndex> {
+        // Few are found sooner by looking than by hashing.
+        if self.names.len() <= FEW {
+            let found = self.names.iter().position(|known| **known == *name);
+            return found.map(|at| at as ReplicaIndex);
+        }
         self.indices.get(name).copied()
     }
 
     /// Its name.
     pub fn name(&self, index: ReplicaIndex) -> &str {
         self.names.get(index as usize).map_or("", |name| name)
+    }
+
+    /// Its name, shared.
+    pub fn shared(&self, index: ReplicaIndex) -> Arc<str> {
+        let name = self.names.get(index as usize);
+        name.cloned().unwrap_or_else(|| Arc::from(""))
     }
 
     /// How many there are.
@@ -91,6 +104,9 @@ impl Replicas {
 
     /// The order of writes.
     pub fn compare(&self, a: &Stamp, b: &Stamp) -> Ordering {
+        if a == b {
+            return Ordering::Equal;
+        }
         a.time.cmp(&b.time).then_with(|| {
             if a.replica == b.replica {
                 return a.seq.cmp(&b.seq);
@@ -103,8 +119,13 @@ impl Replicas {
     }
 
     /// Whether the first is later.
+    #[inline]
     pub fn is_after(&self, a: &Stamp, b: &Stamp) -> bool {
-        self.compare(a, b) == Ordering::Greater
+        let time = |stamp: &Stamp| u128::from(stamp.time.t) << 64 | u128::from(stamp.time.c);
+        match time(a) == time(b) {
+            true => self.compare(a, b) == Ordering::Greater,
+            false => time(a) > time(b),
+        }
     }
 
     /// The later one.

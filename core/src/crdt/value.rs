@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
+use crate::crdt::scan;
+use crate::crdt::text::Text;
 use crate::error::Result;
-use crate::wire::json::{append_string, validate};
+use crate::wire::json::{append_number, append_utf8, validate};
 
 /// Members of an object, in the order of their names' UTF-8 bytes.
-pub type Members = BTreeMap<Arc<str>, Value>;
+pub type Members = BTreeMap<Text, Value>;
 
 /// A JSON value.
 ///
@@ -22,7 +23,7 @@ pub enum Value {
     /// A number.
     Number(Number),
     /// A string.
-    String(Arc<str>),
+    String(Text),
     /// An array.
     Array(Vec<Value>),
     /// An object.
@@ -46,12 +47,7 @@ impl Value {
     /// Errors: `invalid_json`, also for what is nested deeper than
     /// [`JSON_DEPTH_MAX`](crate::limits::JSON_DEPTH_MAX) and for numbers beyond a double.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Self> {
-        let text = validate(text.as_ref())?;
-        let mut reader = Reader {
-            text: text.as_bytes(),
-            at: 0,
-        };
-        Ok(reader.value())
+        Ok(scan::value(validate(text.as_ref())?))
     }
 
     /// An empty object.
@@ -85,7 +81,7 @@ impl Value {
             Self::Bool(true) => out.extend_from_slice(b"true"),
             Self::Bool(false) => out.extend_from_slice(b"false"),
             Self::Number(value) => number(value, out),
-            Self::String(text) => append_string(out, text),
+            Self::String(text) => append_utf8(out, text.as_bytes()),
             Self::Array(items) => {
                 out.push(b'[');
                 for (at, item) in items.iter().enumerate() {
@@ -102,7 +98,7 @@ impl Value {
                     if at > 0 {
                         out.push(b',');
                     }
-                    append_string(out, name);
+                    append_utf8(out, name.as_bytes());
                     out.push(b':');
                     value.write_with(out, number);
                 }
@@ -126,7 +122,12 @@ impl fmt::Display for Value {
 impl Number {
     fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
+            Self::Int(value) => {
+                if *value < 0 {
+                    out.push(b'-');
+                }
+                append_number(out, value.unsigned_abs());
+            }
             Self::Big(digits) => out.extend_from_slice(digits.as_bytes()),
             // Shortest text that reads as the same double; Rust's Debug always has a point or an
             // exponent, so that it stays a number with a fraction for whoever tells them apart.
@@ -159,166 +160,10 @@ from! {
     bool => Value::Bool,
     i32 => |value| Value::Number(Number::Int(i64::from(value))),
     i64 => |value| Value::Number(Number::Int(value)),
-    &str => |value| Value::String(Arc::from(value)),
-    String => |value| Value::String(Arc::from(value)),
+    &str => |value| Value::String(Text::from(value)),
+    String => |value| Value::String(Text::from(value)),
     Vec<Value> => Value::Array,
     Members => Value::Object,
-}
-
-/// Reads text that was validated: what a byte means is known, and depth is bounded.
-struct Reader<'a> {
-    text: &'a [u8],
-    at: usize,
-}
-
-impl Reader<'_> {
-    fn token(&mut self) -> u8 {
-        while matches!(self.byte(), b' ' | b'\n' | b'\r' | b'\t') {
-            self.at += 1;
-        }
-        self.byte()
-    }
-
-    fn byte(&self) -> u8 {
-        self.text.get(self.at).copied().unwrap_or(0)
-    }
-
-    fn value(&mut self) -> Value {
-        match self.token() {
-            b'"' => Value::String(self.string().into()),
-            b'{' => self.object(),
-            b'[' => self.array(),
-            b't' => self.word(4, Value::Bool(true)),
-            b'f' => self.word(5, Value::Bool(false)),
-            b'n' => self.word(4, Value::Null),
-            _ => self.number(),
-        }
-    }
-
-    fn word(&mut self, length: usize, value: Value) -> Value {
-        self.at += length;
-        value
-    }
-
-    fn array(&mut self) -> Value {
-        self.at += 1;
-        let mut items = Vec::new();
-        while !matches!(self.token(), b']' | 0) {
-            items.push(self.value());
-            if self.token() == b',' {
-                self.at += 1;
-            }
-        }
-        self.at += 1;
-        Value::Array(items)
-    }
-
-    fn object(&mut self) -> Value {
-        self.at += 1;
-        let mut members = Members::new();
-        while !matches!(self.token(), b'}' | 0) {
-            let name = self.string();
-            self.token();
-            self.at += 1;
-            members.insert(name.into(), self.value());
-            if self.token() == b',' {
-                self.at += 1;
-            }
-        }
-        self.at += 1;
-        Value::Object(members)
-    }
-
-    fn number(&mut self) -> Value {
-        let start = self.at;
-        while matches!(self.byte(), b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E') {
-            self.at += 1;
-        }
-        let text = self
-            .text
-            .get(start..self.at)
-            .and_then(|text| std::str::from_utf8(text).ok())
-            .unwrap_or("0");
-        if self.at == start {
-            // Only for text that was not validated: never stand still.
-            self.at += 1;
-            return Value::Null;
-        }
-        if let Ok(int) = text.parse() {
-            // -0 is a double of its own, but the same integer.
-            return Value::Number(Number::Int(int));
-        }
-        if text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'-')
-        {
-            return Value::Number(Number::Big(text.into()));
-        }
-        match text.parse::<f64>() {
-            Ok(float) if float.is_finite() => Value::Number(Number::Float(float)),
-            // JavaScript reads it as Infinity and writes that as null.
-            _ => Value::Null,
-        }
-    }
-
-    /// The text of a string; stands at its quote.
-    fn string(&mut self) -> String {
-        self.at += 1;
-        let mut out: Vec<u8> = Vec::new();
-        loop {
-            let start = self.at;
-            while !matches!(self.byte(), b'"' | b'\\' | 0) {
-                self.at += 1;
-            }
-            out.extend_from_slice(self.text.get(start..self.at).unwrap_or_default());
-            if self.byte() != b'\\' {
-                self.at += 1;
-                return into_text(out);
-            }
-            self.at += 1;
-            let escape = self.byte();
-            self.at += 1;
-            let plain = match escape {
-                b'b' => '\u{8}',
-                b'f' => '\u{c}',
-                b'n' => '\n',
-                b'r' => '\r',
-                b't' => '\t',
-                b'u' => self.unicode(),
-                other => other as char,
-            };
-            out.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
-
-    fn unicode(&mut self) -> char {
-        let first = self.unit();
-        if (0xd800..0xdc00).contains(&first)
-            && self
-                .text
-                .get(self.at..)
-                .is_some_and(|rest| rest.starts_with(b"\\u"))
-        {
-            let back = self.at;
-            self.at += 2;
-            let second = self.unit();
-            if (0xdc00..0xe000).contains(&second) {
-                let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-                return char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-            }
-            self.at = back;
-        }
-        char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER)
-    }
-
-    fn unit(&mut self) -> u32 {
-        let digits = self.text.get(self.at..self.at + 4).unwrap_or_default();
-        self.at += 4;
-        std::str::from_utf8(digits)
-            .ok()
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-            .unwrap_or(0xfffd)
-    }
 }
 
 #[cfg(test)]

@@ -36,13 +36,13 @@ struct Given {
     max_queue_bytes: Option<usize>,
 }
 
-fn set<T>(to: &mut T, given: Option<T>) {
+pub(super) fn set<T>(to: &mut T, given: Option<T>) {
     if let Some(value) = given {
         *to = value;
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| {
         Error::new(
             ErrorKind::InvalidArgument,

@@ -32,6 +32,11 @@ pub fn validate_text(bytes: &[u8]) -> Result<()> {
     }
 }
 
+/// Checks the value that UTF-8 text begins with, and gives where it and the white space behind it end.
+pub fn validate_first(bytes: &[u8]) -> Result<usize> {
+    Scanner { bytes, at: 0 }.document()
+}
+
 struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -271,8 +276,12 @@ impl Scanner<'_> {
 
 /// Appends `text` as a JSON string, escaped as `JSON.stringify` does.
 pub fn append_string(out: &mut Vec<u8>, text: &str) {
+    append_utf8(out, text.as_bytes());
+}
+
+/// Like [`append_string`] for the bytes of text.
+pub fn append_utf8(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');
-    let bytes = text.as_bytes();
     let mut start = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         if !SPECIAL[byte as usize] {

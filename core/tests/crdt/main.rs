@@ -4,7 +4,14 @@
 
 use proptest::test_runner::Config;
 
+mod convergence;
+mod kept;
+#[cfg(feature = "plants")]
+mod plants;
+mod promises;
+mod scenario;
 mod tree;
+mod vectors;
 
 /// How many histories a property is tried with: so many, or CASES.
 fn config(cases: u32) -> Config {

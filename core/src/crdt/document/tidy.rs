@@ -1,0 +1,152 @@
+//! What a document forgets, by itself or when it is told to; and what it counts.
+
+use super::{Document, Event, Options};
+use crate::crdt::log::Counts;
+use crate::crdt::metrics::Metrics;
+use crate::crdt::pending::Pending;
+use crate::crdt::stamp::Stamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits;
+
+/// The whole document is looked at after so many operations at least, or some more than there are
+/// places to look at, so that it costs every operation the same, and little.
+const SETTLE_OPS: usize = 4_096;
+const SETTLE_FACTOR: usize = 4;
+
+impl Document {
+    /// What was counted. Sizes are counted now, over the whole document.
+    pub fn metrics(&mut self, now_ms: u64) -> Metrics {
+        self.look(&|_| false, &|_| false);
+        Metrics {
+            ops_per_second: self.rates.ops_per_second(now_ms),
+            avg_latency_ms: self.rates.latency_ms(),
+            total_conflicts: self.metrics.tombstone_conflicts + self.metrics.path_conflicts,
+            log_size: self.log.len(),
+            pending_size: self.pending.len(),
+            lww_size: self.settled.registers,
+            tombstones_size: self.settled.tombstones,
+            vc_size: self.clock.iter().count(),
+            ..self.metrics
+        }
+    }
+
+    pub(super) fn make_room(&mut self, now_ms: u64) -> Result<()> {
+        let is_full = |pending: &Pending, options: &Options| {
+            pending.len() >= options.pending_ops_max
+                || pending.bytes() >= limits::CRDT_PENDING_BYTES_MAX
+        };
+        if is_full(&self.pending, &self.options) {
+            self.expire_pending(now_ms);
+        }
+        if !is_full(&self.pending, &self.options) {
+            return Ok(());
+        }
+        let left = self.pending.len();
+        self.metrics.gc_pending_ops += 1;
+        self.tell(Event::PendingDropped { removed: 1, left });
+        Err(Error::new(
+            ErrorKind::Busy,
+            format!("{left} operations wait for others already"),
+        ))
+    }
+
+    pub(super) fn collect(&mut self, now_ms: u64) {
+        if !self.options.auto_gc {
+            return;
+        }
+        if self.log.len() > 2 * self.options.log_ops_max {
+            self.trim_log(self.options.log_ops_max);
+        }
+        if self.pending.len() > self.options.pending_ops_max / 2 {
+            self.expire_pending(now_ms);
+        }
+        if self.unsettled > SETTLE_OPS.max(SETTLE_FACTOR * self.settled.nodes) {
+            self.drop_tombstones(now_ms);
+        }
+    }
+
+    /// Keeps the latest operations of the log. A peer that lacks older ones needs a snapshot.
+    pub fn trim_log(&mut self, keep: usize) {
+        let removed = self.log.trim(keep);
+        if removed > 0 {
+            self.metrics.gc_runs += 1;
+            self.metrics.gc_log_ops += removed as u64;
+            let left = self.log.len();
+            self.tell(Event::LogTrimmed { removed, left });
+        }
+    }
+
+    /// Gives up what has waited too long for operations before it.
+    pub fn expire_pending(&mut self, now_ms: u64) {
+        let before_ms = now_ms.saturating_sub(self.options.pending_ms);
+        let removed = self.pending.expire(before_ms);
+        if removed > 0 {
+            self.metrics.gc_runs += 1;
+            self.metrics.gc_pending_ops += removed as u64;
+            let left = self.pending.len();
+            self.tell(Event::PendingDropped { removed, left });
+        }
+    }
+
+    /// What every member has seen; `None` if that is not known.
+    fn seen_by_all(&self) -> Option<Vec<Counts>> {
+        if !self.clock.covers(&self.lost) {
+            return None;
+        }
+        let others = self.members.as_ref()?.iter();
+        let others = others.filter(|member| **member != self.name && **member != self.src);
+        // One of whom nothing was heard has seen nothing.
+        others
+            .map(|member| {
+                let replica = self.replicas.find(member)?;
+                self.log.seen_by(replica).cloned()
+            })
+            .collect()
+    }
+
+    /// Forgets deletes that every member has seen, and that are older than the grace period (R6); and
+    /// how an array came to be, as far as every member has seen it. Does nothing unless the members
+    /// are known; see [`Document::set_members`].
+    pub fn drop_tombstones(&mut self, now_ms: u64) {
+        match self.seen_by_all() {
+            None => self.look(&|_| false, &|_| false),
+            Some(seen) => {
+                let is_settled = |stamp: &Stamp| {
+                    if crate::plant::active("forgotten_too_early") {
+                        return true;
+                    }
+                    let mut seen = seen.iter();
+                    seen.all(|clock| clock.get(stamp.replica) >= stamp.seq)
+                };
+                let before_ms = now_ms.saturating_sub(self.options.tombstone_grace_ms);
+                let is_over = |stamp: &Stamp| stamp.time.t < before_ms && is_settled(stamp);
+                self.look(&is_over, &is_settled);
+            }
+        }
+        let (removed, left) = (self.settled.removed, self.settled.tombstones);
+        if removed > 0 {
+            // Its own later writes there must be later than those were, whatever the clock says.
+            self.local = self.local.max(self.settled.latest);
+            self.metrics.gc_runs += 1;
+            self.metrics.gc_tombstones += removed as u64;
+            self.tell(Event::TombstonesDropped { removed, left });
+        }
+        let registers = self.settled.registers;
+        let is_over_limit = registers > self.options.registers_max;
+        if is_over_limit && !self.is_over_limit {
+            let limit = self.options.registers_max;
+            self.tell(Event::TooManyRegisters { registers, limit });
+        }
+        self.is_over_limit = is_over_limit;
+    }
+
+    /// Looks at the whole document: counts what is remembered, and forgets what is over.
+    pub(super) fn look(
+        &mut self,
+        is_over: &impl Fn(&Stamp) -> bool,
+        is_settled: &impl Fn(&Stamp) -> bool,
+    ) {
+        self.settled = self.tree.settle(&self.replicas, is_over, is_settled);
+        self.unsettled = 0;
+    }
+}

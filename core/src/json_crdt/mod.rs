@@ -1,0 +1,433 @@
+//! A shared document for programs: with a clock, for many threads, and kept on disk if wanted.
+
+mod given;
+mod kept;
+mod log;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::Path as FilePath;
+
+use parking_lot::Mutex;
+
+pub use self::given::{IntoInitial, IntoPath};
+use self::kept::{Kept, record, replay};
+use self::log::log;
+use crate::crdt::batch::{self, Batch};
+use crate::crdt::document::{
+    Difference, Document, Event, Listening, Options, Received, VectorClock,
+};
+use crate::crdt::json::Json;
+use crate::crdt::metrics::Metrics;
+use crate::crdt::op::{Kind, Op};
+use crate::crdt::path::{Path, Segment};
+use crate::crdt::watch::Pattern;
+use crate::error::Result;
+use crate::limits::CRDT_EVENTS_MAX;
+use crate::storage::{Directory, Storage};
+use crate::time::wall_ms;
+
+/// A JSON document that is shared by replicas: everybody writes at once, and all that have seen the
+/// same operations are the same (json-crdt.md; promises in `docs/guarantees.md`).
+///
+/// It does not send anything: operations come out of [`JsonCrdt::set`], [`JsonCrdt::delete`] and
+/// [`JsonCrdt::since`], and go into [`JsonCrdt::receive`].
+///
+/// ```
+/// use distflow_core::JsonCrdt;
+///
+/// # fn main() -> distflow_core::Result<()> {
+/// let alice = JsonCrdt::new("alice", "{}", Default::default())?;
+/// let bob = JsonCrdt::new("bob", "{}", Default::default())?;
+/// let op = alice.set("/todo/milk", true)?;
+/// bob.receive(op)?;
+/// assert_eq!(bob.canonical(), r#"{"todo":{"milk":true}}"#);
+/// # Ok(())
+/// # }
+/// ```
+pub struct JsonCrdt {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    document: Document,
+    kept: Option<Kept>,
+    is_listening: bool,
+    events: VecDeque<Event>,
+    lost: u64,
+}
+
+/// What became of the operations of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BatchReceived {
+    /// Taken in.
+    pub applied: usize,
+    /// Had been taken in before, or waited already.
+    pub duplicates: usize,
+    /// Wait for others before them.
+    pub pending: usize,
+}
+
+impl Inner {
+    fn new(mut document: Document, kept: Option<Kept>) -> Self {
+        document.set_listening(Listening::Notable);
+        Self {
+            document,
+            kept,
+            is_listening: false,
+            events: VecDeque::new(),
+            lost: 0,
+        }
+    }
+
+    /// Logs what has happened, and keeps it for whoever listens.
+    fn note(&mut self) {
+        while let Some(event) = self.document.next_event() {
+            log(self.document.replica(), &event);
+            if self.is_listening {
+                if self.events.len() == CRDT_EVENTS_MAX {
+                    self.events.pop_front();
+                    self.lost += 1;
+                }
+                self.events.push_back(event);
+            }
+        }
+    }
+
+    fn path(&mut self, path: impl IntoPath) -> Result<Path> {
+        let document = &mut self.document;
+        path.into_path(&mut |path| document.is_array(path))
+    }
+
+    fn write(&mut self, path: &[Segment], kind: Kind, now_ms: u64) -> Result<Op> {
+        let draft = self.document.draft(path, kind, now_ms)?;
+        if let Some(kept) = &mut self.kept {
+            kept.append_operation(draft.op())?;
+        }
+        let op = self.document.commit(draft, now_ms);
+        self.tidy();
+        Ok(op)
+    }
+
+    fn receive(&mut self, op: Op, now_ms: u64) -> Result<Received> {
+        if let Some(kept) = &mut self.kept
+            && !self.document.has(&op)
+        {
+            kept.append_operation(&op)?;
+        }
+        let received = self.document.receive(op, now_ms);
+        self.tidy();
+        received
+    }
+
+    fn replace(&mut self, snapshot: &[u8], is_merge: bool, now_ms: u64) -> Result<()> {
+        let plan = match is_merge {
+            true => self.document.plan_merge(snapshot)?,
+            false => self.document.plan_restore(snapshot)?,
+        };
+        if let Some(kept) = &mut self.kept {
+            let mut record = Vec::with_capacity(snapshot.len() + 9);
+            match is_merge {
+                true => record.push(record::MERGE),
+                false => {
+                    record.push(record::RESTORE);
+                    record.extend_from_slice(&now_ms.to_le_bytes());
+                }
+            }
+            record.extend_from_slice(snapshot);
+            kept.append(&record)?;
+        }
+        self.document.carry_out(plan, now_ms);
+        self.tidy();
+        Ok(())
+    }
+
+    fn tidy(&mut self) {
+        self.note();
+        if let Some(kept) = &mut self.kept {
+            kept.tidy(&mut self.document);
+        }
+    }
+}
+
+impl JsonCrdt {
+    /// A replica in memory. Every replica of a document has a name of its own, and the same initial
+    /// value.
+    ///
+    /// Errors: `invalid_argument` for the name, or an initial value that is nested too deep;
+    /// `invalid_json`.
+    pub fn new(replica: &str, initial: impl IntoInitial, options: Options) -> Result<Self> {
+        let document = Document::new(replica, initial.into_initial()?, options)?;
+        let inner = Mutex::new(Inner::new(document, None));
+        Ok(Self { inner })
+    }
+
+    /// A replica that is kept in a directory, as it was when it was last open. When a write returns,
+    /// the end of this process does not lose it; after [`JsonCrdt::flush`], neither does the end of
+    /// the machine.
+    ///
+    /// Errors: as [`JsonCrdt::new`]; `already_running` when it is open elsewhere; `io`;
+    /// `invalid_message` for files that were damaged.
+    pub fn open(
+        directory: impl AsRef<FilePath>,
+        replica: &str,
+        initial: impl IntoInitial,
+        options: Options,
+    ) -> Result<Self> {
+        let directory = Directory::open(directory)?;
+        Self::with_storage(Box::new(directory), replica, initial, options)
+    }
+
+    /// A replica that is kept in a storage of the host's own.
+    ///
+    /// Errors: as [`JsonCrdt::open`].
+    pub fn with_storage(
+        mut storage: Box<dyn Storage>,
+        replica: &str,
+        initial: impl IntoInitial,
+        options: Options,
+    ) -> Result<Self> {
+        let mut document = Document::new(replica, initial.into_initial()?, options)?;
+        let stored = storage.load()?;
+        let now_ms = wall_ms();
+        let snapshot_bytes = stored.snapshot.as_ref().map_or(0, Vec::len);
+        let journal_bytes = stored.records.iter().map(Vec::len).sum();
+        if let Some(snapshot) = stored.snapshot {
+            document.restore(&snapshot, now_ms)?;
+        }
+        let records = stored.records.len();
+        for record in stored.records {
+            replay(&mut document, &record, now_ms)?;
+        }
+        if stored.torn_bytes > 0 {
+            let torn_bytes = stored.torn_bytes;
+            tracing::warn!(
+                replica,
+                torn_bytes,
+                "the journal ended within a record, which is gone"
+            );
+        }
+        tracing::debug!(replica, records, snapshot_bytes, "the document was read");
+        document.begin_life();
+        let kept = Kept::new(storage, journal_bytes, snapshot_bytes);
+        let inner = Mutex::new(Inner::new(document, Some(kept)));
+        Ok(Self { inner })
+    }
+
+    /// This replica's name.
+    pub fn replica(&self) -> String {
+        self.inner.lock().document.replica().to_owned()
+    }
+
+    /// Sets the value at a path. Missing objects on the way are made. The operation is for the other
+    /// replicas.
+    ///
+    /// Errors: `invalid_argument`, with the texts of the originals for a path that leads through
+    /// something else than it says, and for what is beyond the limits; `too_large`; `io` when it
+    /// can't be kept. Then nothing has changed.
+    pub fn set(&self, path: impl IntoPath, value: impl Into<Json>) -> Result<Op> {
+        let mut inner = self.inner.lock();
+        let path = inner.path(path)?;
+        inner.write(&path, Kind::Set(value.into()), wall_ms())
+    }
+
+    /// Takes away what is at a path; without it, nothing else changes.
+    ///
+    /// Errors: as [`JsonCrdt::set`], but for the texts.
+    pub fn delete(&self, path: impl IntoPath) -> Result<Op> {
+        let mut inner = self.inner.lock();
+        let path = inner.path(path)?;
+        inner.write(&path, Kind::Tombstone, wall_ms())
+    }
+
+    /// What is at a path; `None` if nothing is.
+    ///
+    /// Error: `invalid_argument`.
+    pub fn get(&self, path: impl IntoPath) -> Result<Option<Json>> {
+        let mut inner = self.inner.lock();
+        let path = inner.path(path)?;
+        Ok(inner.document.get(&path))
+    }
+
+    /// The whole document.
+    pub fn json(&self) -> Json {
+        self.inner.lock().document.json()
+    }
+
+    /// The canonical text: the same on every replica that has seen the same, in every language.
+    pub fn canonical(&self) -> String {
+        self.inner.lock().document.canonical()
+    }
+
+    /// The SHA-256 of the canonical text, in lower-case hexadecimal digits.
+    pub fn hash(&self) -> String {
+        self.inner.lock().document.hash()
+    }
+
+    /// How many operations of each replica were taken in.
+    pub fn clock(&self) -> VectorClock {
+        self.inner.lock().document.clock()
+    }
+
+    /// Takes in an operation of another replica, or keeps it until those before it have come.
+    ///
+    /// Errors: `busy` when too many wait, `too_large` for too many replicas, `io` when it can't be
+    /// kept. Then nothing has changed.
+    pub fn receive(&self, op: Op) -> Result<Received> {
+        self.inner.lock().receive(op, wall_ms())
+    }
+
+    /// Takes in a batch of [`JsonCrdt::encode_since`].
+    ///
+    /// Errors: `invalid_message` for damaged bytes, and as [`JsonCrdt::receive`]; what came before
+    /// in the batch was taken in.
+    pub fn receive_batch(&self, bytes: &[u8]) -> Result<BatchReceived> {
+        self.receive_all(Batch::new(bytes)?)
+    }
+
+    /// Takes in operations one by one, until one can't be read or taken in.
+    ///
+    /// Errors: the first of theirs, and as [`JsonCrdt::receive`]; what came before was taken in.
+    pub fn receive_all(&self, ops: impl IntoIterator<Item = Result<Op>>) -> Result<BatchReceived> {
+        let mut found = BatchReceived::default();
+        let mut inner = self.inner.lock();
+        let now_ms = wall_ms();
+        for op in ops {
+            match inner.receive(op?, now_ms)? {
+                Received::Applied => found.applied += 1,
+                Received::Duplicate => found.duplicates += 1,
+                Received::Pending => found.pending += 1,
+            }
+        }
+        Ok(found)
+    }
+
+    /// The operations that somebody with this clock lacks.
+    pub fn since(&self, clock: &VectorClock) -> Difference {
+        self.inner.lock().document.since(clock)
+    }
+
+    /// The same in bytes, which take a fraction of the text; and whether that is all, or the peer
+    /// needs a snapshot.
+    pub fn encode_since(&self, clock: &VectorClock) -> (Vec<u8>, bool) {
+        let difference = self.since(clock);
+        (batch::encode(&difference.ops), difference.is_complete)
+    }
+
+    /// The whole document in bytes, for [`JsonCrdt::restore`] and [`JsonCrdt::merge`].
+    pub fn snapshot(&self) -> Vec<u8> {
+        self.inner.lock().document.snapshot()
+    }
+
+    /// The same as JSON, with the members of the originals.
+    pub fn snapshot_json(&self) -> String {
+        self.inner.lock().document.snapshot_json()
+    }
+
+    /// Replaces the document by a snapshot's, in bytes or JSON; what it had is gone.
+    ///
+    /// Errors: `invalid_json`, `invalid_message`, `too_large`; `io` when it can't be kept. Then nothing
+    /// has changed.
+    pub fn restore(&self, snapshot: impl AsRef<[u8]>) -> Result<()> {
+        let mut inner = self.inner.lock();
+        inner.replace(snapshot.as_ref(), false, wall_ms())
+    }
+
+    /// Takes in what a snapshot has and this document has not.
+    ///
+    /// Errors: as [`JsonCrdt::restore`]; `invalid_argument` for a snapshot of an original that lacks
+    /// operations of this document.
+    pub fn merge(&self, snapshot: impl AsRef<[u8]>) -> Result<()> {
+        let mut inner = self.inner.lock();
+        inner.replace(snapshot.as_ref(), true, wall_ms())
+    }
+
+    /// Replaces the journal by a snapshot, and waits for the disk. This also happens by itself, and
+    /// then nobody waits. Others can write meanwhile.
+    ///
+    /// Error: `io`.
+    pub fn checkpoint(&self) -> Result<()> {
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        let Some(kept) = &mut inner.kept else {
+            return Ok(());
+        };
+        let work = kept.checkpoint(&mut inner.document)?;
+        drop(guard);
+        work()
+    }
+
+    /// When this returns, the end of the machine does not lose what was written before. It waits for
+    /// the disk; others can write meanwhile.
+    ///
+    /// Error: `io`.
+    pub fn flush(&self) -> Result<()> {
+        let work = match &mut self.inner.lock().kept {
+            Some(kept) => kept.flush()?,
+            None => return Ok(()),
+        };
+        work()
+    }
+
+    /// Tells of writes that touch what a pattern means, such as `users.*.name`, by [`Event::Watch`]
+    /// with this number. Events must be on; see [`JsonCrdt::set_listening`].
+    pub fn watch(&self, pattern: Pattern) -> u64 {
+        self.inner.lock().document.watch(pattern)
+    }
+
+    /// Ends that; whether there was one of this number.
+    pub fn unwatch(&self, id: u64) -> bool {
+        self.inner.lock().document.unwatch(id)
+    }
+
+    /// Whether events are kept for [`JsonCrdt::events`]; at first they are not.
+    pub fn set_listening(&self, is_listening: bool) {
+        let mut inner = self.inner.lock();
+        inner.is_listening = is_listening;
+        let listening = match is_listening {
+            true => Listening::All,
+            false => Listening::Notable,
+        };
+        inner.document.set_listening(listening);
+        if !is_listening {
+            inner.events.clear();
+            inner.lost = 0;
+        }
+    }
+
+    /// What has happened since this was last asked: at most the last
+    /// [`CRDT_EVENTS_MAX`], and then [`Event::Lost`] comes first.
+    pub fn events(&self) -> Vec<Event> {
+        let mut inner = self.inner.lock();
+        let lost = std::mem::take(&mut inner.lost);
+        let lost = (lost > 0).then_some(Event::Lost(lost));
+        lost.into_iter().chain(inner.events.drain(..)).collect()
+    }
+
+    /// Who takes part, so that what all have seen can be forgotten; `None` if that is not known.
+    pub fn set_members(&self, members: Option<&[&str]>) {
+        self.inner.lock().document.set_members(members);
+    }
+
+    /// What was counted.
+    pub fn metrics(&self) -> Metrics {
+        self.inner.lock().document.metrics(wall_ms())
+    }
+
+    /// Anything else of the document, at the time of this host. What it changes is not kept on disk.
+    pub fn with<T>(&self, look: impl FnOnce(&mut Document, u64) -> T) -> T {
+        let mut inner = self.inner.lock();
+        let found = look(&mut inner.document, wall_ms());
+        inner.note();
+        found
+    }
+}
+
+impl fmt::Debug for JsonCrdt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let replica = self.replica();
+        f.debug_struct("JsonCrdt")
+            .field("replica", &replica)
+            .finish_non_exhaustive()
+    }
+}

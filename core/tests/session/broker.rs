@@ -1,0 +1,154 @@
+//! A broker as MQTT 3.1.1 describes it, and links to it on which messages take their time: each
+//! keeps its order, and between links everything can happen.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use distflow_core::session::seat::Action;
+
+/// What goes to the broker.
+#[derive(Debug, Clone)]
+pub enum Up {
+    Subscribe(String),
+    Unsubscribe(String),
+    Publish {
+        topic: String,
+        payload: Vec<u8>,
+        retain: bool,
+    },
+}
+
+/// What comes from it.
+#[derive(Debug, Clone)]
+pub struct Down {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retained: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Link {
+    pub up: VecDeque<Up>,
+    pub down: VecDeque<Down>,
+    filters: Vec<String>,
+    /// The topic that is emptied when the link breaks.
+    pub will: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub struct Broker {
+    pub retained: BTreeMap<String, Vec<u8>>,
+    pub links: BTreeMap<usize, Link>,
+    /// Everything that was ever published, in the broker's order.
+    pub published: Vec<(String, Vec<u8>)>,
+}
+
+impl From<Action> for Up {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Subscribe(filter) => Self::Subscribe(filter),
+            Action::Unsubscribe(filter) => Self::Unsubscribe(filter),
+            Action::Publish {
+                topic,
+                payload,
+                retain,
+                expires_s: _,
+            } => Self::Publish {
+                topic,
+                payload,
+                retain,
+            },
+        }
+    }
+}
+
+pub fn matches(filter: &str, topic: &str) -> bool {
+    let (mut filter, mut topic) = (filter.split('/'), topic.split('/'));
+    loop {
+        match (filter.next(), topic.next()) {
+            (Some("#"), _) | (None, None) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(wanted), Some(level)) if wanted == level => {}
+            _ => return false,
+        }
+    }
+}
+
+impl Broker {
+    pub fn connect(&mut self, client: usize, will: Option<String>) {
+        self.cut(client);
+        let link = Link {
+            will,
+            ..Link::default()
+        };
+        self.links.insert(client, link);
+    }
+
+    /// The link breaks: what was under way on it is lost, and the will is done.
+    pub fn cut(&mut self, client: usize) {
+        let link = self.links.remove(&client);
+        if let Some(will) = link.and_then(|link| link.will) {
+            self.publish(will, Vec::new(), true);
+        }
+    }
+
+    /// The client says good-bye after everything it has sent: no will.
+    pub fn disconnect(&mut self, client: usize) {
+        while self.step_up(client) {}
+        self.links.remove(&client);
+    }
+
+    /// Everything breaks, and no will is done.
+    pub fn restart(&mut self, keeps: bool) {
+        self.links.clear();
+        if !keeps {
+            self.retained.clear();
+        }
+    }
+
+    /// Takes in one thing of a client; whether there was any.
+    pub fn step_up(&mut self, client: usize) -> bool {
+        let Some(link) = self.links.get_mut(&client) else {
+            return false;
+        };
+        match link.up.pop_front() {
+            None => return false,
+            Some(Up::Unsubscribe(filter)) => link.filters.retain(|known| *known != filter),
+            Some(Up::Subscribe(filter)) => {
+                let kept = self
+                    .retained
+                    .iter()
+                    .filter(|(topic, _)| matches(&filter, topic));
+                link.down.extend(kept.map(|(topic, payload)| Down {
+                    topic: topic.clone(),
+                    payload: payload.clone(),
+                    retained: true,
+                }));
+                link.filters.push(filter);
+            }
+            Some(Up::Publish {
+                topic,
+                payload,
+                retain,
+            }) => self.publish(topic, payload, retain),
+        }
+        true
+    }
+
+    pub fn publish(&mut self, topic: String, payload: Vec<u8>, retain: bool) {
+        for link in self.links.values_mut() {
+            if link.filters.iter().any(|filter| matches(filter, &topic)) {
+                link.down.push_back(Down {
+                    topic: topic.clone(),
+                    payload: payload.clone(),
+                    retained: false,
+                });
+            }
+        }
+        if retain && payload.is_empty() {
+            self.retained.remove(&topic);
+        } else if retain {
+            self.retained.insert(topic.clone(), payload.clone());
+        }
+        self.published.push((topic, payload));
+    }
+}
