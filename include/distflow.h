@@ -4,13 +4,14 @@
  * Generated from ffi/src by make header; do not edit. The whole contract (ownership, threads,
  * callbacks, errors, versions) is in docs/abi.md. In short:
  *
- * - A handle (distflow_node *, distflow_pmd *, distflow_pmd_client *) is an id in a table and is
- *   never dereferenced. Any thread may use it at any time. One that is NULL, stale, foreign or of
- *   another type gives DISTFLOW_INVALID_HANDLE.
+ * - A handle (distflow_node *, distflow_pmd *, distflow_pmd_client *, distflow_doc *) is an id in
+ *   a table and is never dereferenced. Any thread may use it at any time. One that is NULL, stale,
+ *   foreign or of another type gives DISTFLOW_INVALID_HANDLE.
  * - Every function that can fail returns a status, 0 = DISTFLOW_OK. distflow_last_error() gives
  *   its text until the next call on the same thread.
  * - Text and JSON that distflow hands out is followed by a NUL byte that its length doesn't count.
- * - Names are NUL-terminated UTF-8. Payloads are pointer + length of JSON text in UTF-8.
+ * - Names and paths are NUL-terminated UTF-8. Payloads and other JSON are pointer + length of text
+ *   in UTF-8.
  * - Structs named *_options are filled by their _init function first. distflow_stats is told its
  *   own size. Every other struct that distflow fills in is emptied first, so it can be given to
  *   its _free function whatever the status was.
@@ -100,6 +101,21 @@
 #define DISTFLOW_OVERFLOW_BLOCK 2
 
 /**
+ * The operation had been taken in before, or waits already.
+ */
+#define DISTFLOW_DOC_DUPLICATE 0
+
+/**
+ * The operation was taken in, and whatever had waited for it.
+ */
+#define DISTFLOW_DOC_APPLIED 1
+
+/**
+ * The operation waits for others before it.
+ */
+#define DISTFLOW_DOC_PENDING 2
+
+/**
  * Nothing.
  */
 #define DISTFLOW_LOG_OFF 0
@@ -130,6 +146,12 @@
 #define DISTFLOW_LOG_TRACE 5
 
 /**
+ * A shared document: a JSON value that several replicas change at once, and that becomes the same
+ * everywhere. Made by distflow_doc_open, released by distflow_doc_free. Since 0.1.0.
+ */
+typedef struct distflow_doc distflow_doc;
+
+/**
  * A node: it finds or launches the PMD, is found by its alias, sends and receives messages, and
  * sees others come and go. Made by distflow_node_open, ended by distflow_node_close,
  * released by distflow_node_free.
@@ -149,18 +171,32 @@ typedef struct distflow_pmd distflow_pmd;
 typedef struct distflow_pmd_client distflow_pmd_client;
 
 /**
+ * A game session on an MQTT broker that this process has created, joined or looks at. Made by
+ * distflow_session_create, _join or _observe, ended by distflow_session_leave, released by
+ * distflow_session_free. Since 0.1.0.
+ */
+typedef struct distflow_session distflow_session;
+
+/**
+ * The list of the sessions on a broker, which keeps itself up to date. Made by
+ * distflow_session_list_open, released by distflow_session_list_free. Since 0.1.0.
+ */
+typedef struct distflow_session_list distflow_session_list;
+
+/**
  * What every call that can fail returns: 0 = DISTFLOW_OK, otherwise one of the numbers below.
  * Later versions may add numbers, and never change the meaning of one.
  */
 typedef int32_t distflow_status;
 
 /**
- * Owned text: len bytes of UTF-8, followed by a NUL byte that len does not count. Freed with
- * distflow_buf_free.
+ * Owned text: len bytes of UTF-8, followed by a NUL byte that len does not count. Where a
+ * function says so, owned bytes of any value instead, with the same NUL byte behind them. Freed
+ * with distflow_buf_free.
  */
 typedef struct distflow_buf {
     /**
-     * The text; NULL after it was freed.
+     * The text or bytes; NULL after they were freed.
      */
     char *data;
     /**
@@ -641,6 +677,88 @@ typedef struct distflow_pmd_options {
 typedef void (*distflow_pmd_event_fn)(struct distflow_pmd *pmd,
                                       const struct distflow_event *event,
                                       void *context);
+
+/**
+ * What became of the operations of a batch.
+ */
+typedef struct distflow_doc_received {
+    /**
+     * Taken in.
+     */
+    uint64_t applied;
+    /**
+     * Had been taken in before, or waited already.
+     */
+    uint64_t duplicates;
+    /**
+     * Wait for others before them.
+     */
+    uint64_t pending;
+} distflow_doc_received;
+
+/**
+ * Something that happened in a session. json has all of it; the members before it have what
+ * most programs look at, and are empty where a type does not have them. The types, and what else
+ * json has:
+ *
+ * - created, joined: this instance is in.
+ * - member_joined, member_left: instance.
+ * - state_changed: state (open, starting, in_progress or closed).
+ * - countdown: seconds until the game starts, at the creator; countdown_stopped.
+ * - game_started: by (an instance), kind (manual or auto).
+ * - creator_changed: creator (an instance), term.
+ * - seed_changed: seed.
+ * - reserved, registered: player, instance; released: player.
+ * - all_players_selected.
+ * - game: what an instance, this one included, said by distflow_session_publish: name,
+ *   payload.
+ * - ended: it is over for this instance: reason, text.
+ *
+ * Later versions may have other types, which a program should ignore. Since 0.1.0.
+ */
+typedef struct distflow_session_event {
+    /**
+     * Its type.
+     */
+    struct distflow_bytes kind;
+    /**
+     * The instance that it is about.
+     */
+    struct distflow_bytes instance;
+    /**
+     * The player that it is about.
+     */
+    struct distflow_bytes player;
+    /**
+     * The name of a message of the game.
+     */
+    struct distflow_bytes name;
+    /**
+     * The payload of a message of the game: any bytes.
+     */
+    struct distflow_bytes payload;
+    /**
+     * The whole event as a JSON object, with its type as type. A payload that is no text has
+     * U+FFFD there.
+     */
+    struct distflow_bytes json;
+    /**
+     * What owns the event; not to be touched.
+     */
+    void *memory;
+    /**
+     * Zero; for later versions.
+     */
+    uint64_t reserved[3];
+} distflow_session_event;
+
+/**
+ * Receives an event of a session. event is valid during the call; context is the one given
+ * with the function. Since 0.1.0.
+ */
+typedef void (*distflow_session_event_fn)(struct distflow_session *session,
+                                          const struct distflow_session_event *event,
+                                          void *context);
 
 /**
  * A record of the library's log.
@@ -1350,6 +1468,828 @@ distflow_status distflow_pmd_client_close(struct distflow_pmd_client *client);
  * Blocks: no. In a callback: allowed. Statuses: none.
  */
 void distflow_pmd_client_free(struct distflow_pmd_client *client);
+
+/**
+ * Opens a replica of a shared document.
+ *
+ * Every replica has a name of its own, replica (1 to 240 bytes), and the same initial value:
+ * JSON text; length 0 means {}. options is a JSON object, length 0 means {}. Its members,
+ * which all may be left out:
+ *
+ * - "directory": a path. The document is kept there, and is as it was when it was last open;
+ *   initial counts the first time only. When a write has returned, the end of this process does
+ *   not lose it; after distflow_doc_flush, neither does the end of the machine. Default: in
+ *   memory only.
+ * - "members": an array of the names of all replicas; see distflow_doc_set_members. Default:
+ *   not known.
+ * - "maxLogSize": operations kept for peers; at twice as many, the oldest go. Default 1000.
+ * - "maxPendingSize": operations that may wait for others before them. Default 10000.
+ * - "pendingTimeoutMs": milliseconds that they wait. Default 60000.
+ * - "maxLwwSize": writes remembered, above which an event says so. Default 100000.
+ * - "tombstoneGracePeriodMs": age in milliseconds at which a delete that all members have seen
+ *   may be forgotten. Default 3600000.
+ * - "maxDriftMs": milliseconds by which a stamp may be ahead of this host's clock without an
+ *   event. Default 300000.
+ * - "enableAutoGc": trims and forgets by itself. Default true.
+ *
+ * Nothing is sent anywhere by a document: operations come out of distflow_doc_set,
+ * distflow_doc_delete and distflow_doc_since, and go into distflow_doc_receive. Since 0.1.0.
+ *
+ * Ownership: everything given is borrowed during the call. *doc_out is owned; release it with
+ * distflow_doc_free. It is NULL on failure.
+ * Blocks: in memory no; with a directory, while its files are read. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT (the name, or an option, which the text names), INVALID_JSON
+ * (initial), ALREADY_RUNNING (the directory is open, here or in another process), IO,
+ * INVALID_MESSAGE (a file was damaged), TOO_LARGE, BUSY, PANIC.
+ */
+distflow_status distflow_doc_open(const char *replica,
+                                  const char *initial,
+                                  size_t initial_len,
+                                  const char *options,
+                                  size_t options_len,
+                                  struct distflow_doc **doc_out);
+
+/**
+ * Releases a document. The handle is stale from the start of this call on; a call that another
+ * thread is in goes on to its end. After the last of them, the directory can be opened again.
+ * What was written stays there, also without this call. Since 0.1.0.
+ *
+ * Ownership: takes doc, which may be NULL, stale or foreign: then nothing happens.
+ * Blocks: while a snapshot is being written to a directory. In a callback: allowed.
+ * Statuses: none.
+ */
+void distflow_doc_free(struct distflow_doc *doc);
+
+/**
+ * Gives the name that the document was opened with. Since 0.1.0.
+ *
+ * Ownership: *replica_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_replica(const struct distflow_doc *doc,
+                                     struct distflow_buf *replica_out);
+
+/**
+ * Gives the name under which the document writes: its key in clocks, and src of its operations.
+ * It is the replica's name, or one made from it after the document went back to an older snapshot.
+ * Since 0.1.0.
+ *
+ * Ownership: *source_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_source(const struct distflow_doc *doc,
+                                    struct distflow_buf *source_out);
+
+/**
+ * Gives the value at a path, as JSON text; length 0 when nothing is there.
+ *
+ * A path is a JSON pointer (RFC 6901) such as /users/alice/age, empty for the whole document; or
+ * a JSON array such as ["users","alice",0]. In a pointer, digits are an index where an array is,
+ * and otherwise a key. Since 0.1.0.
+ *
+ * Ownership: path is borrowed during the call. *json_out is owned; release it with
+ * distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, INVALID_JSON (of the array), INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_get(const struct distflow_doc *doc,
+                                 const char *path,
+                                 struct distflow_buf *json_out);
+
+/**
+ * Gives the whole document, as JSON text. Since 0.1.0.
+ *
+ * Ownership: *json_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_json(const struct distflow_doc *doc,
+                                  struct distflow_buf *json_out);
+
+/**
+ * Gives the canonical text: JSON without blanks and with sorted keys, the same on every replica
+ * that has seen the same, in every language. Since 0.1.0.
+ *
+ * Ownership: *text_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_canonical(const struct distflow_doc *doc,
+                                       struct distflow_buf *text_out);
+
+/**
+ * Gives the SHA-256 of the canonical text, as 64 lower-case hexadecimal digits. Since 0.1.0.
+ *
+ * Ownership: *hash_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_hash(const struct distflow_doc *doc,
+                                  struct distflow_buf *hash_out);
+
+/**
+ * Gives the clock: a JSON object that says how many operations of each replica were taken in,
+ * such as {"alice":3,"bob":1}. A peer takes it to distflow_doc_since. Since 0.1.0.
+ *
+ * Ownership: *clock_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_clock(const struct distflow_doc *doc,
+                                   struct distflow_buf *clock_out);
+
+/**
+ * Sets the value at a path; see distflow_doc_get for paths. Missing objects on the way are made.
+ * The operation is for distflow_doc_receive of the other replicas. On failure, nothing has
+ * changed. Since 0.1.0.
+ *
+ * Ownership: path and value, JSON text, are borrowed during the call. *op_out, JSON text, is
+ * owned; release it with distflow_buf_free. op_out may be NULL.
+ * Blocks: no, but for the journal's write to a file. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT (the path leads through something else than it says, or is beyond
+ * the limits), INVALID_JSON, TOO_LARGE (more than 4 MiB), IO (it can't be kept), INVALID_HANDLE,
+ * FORKED, PANIC.
+ */
+distflow_status distflow_doc_set(struct distflow_doc *doc,
+                                 const char *path,
+                                 const char *value,
+                                 size_t value_len,
+                                 struct distflow_buf *op_out);
+
+/**
+ * Takes away what is at a path. Where nothing is, nothing else changes; it is an operation all the
+ * same, because others may write there. Since 0.1.0.
+ *
+ * Ownership: path is borrowed during the call. *op_out, JSON text, is owned; release it with
+ * distflow_buf_free. op_out may be NULL.
+ * Blocks: no, but for the journal's write to a file. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, INVALID_JSON (of a path that is an array), TOO_LARGE, IO (it can't
+ * be kept), INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_delete(struct distflow_doc *doc,
+                                    const char *path,
+                                    struct distflow_buf *op_out);
+
+/**
+ * Takes in an operation of another replica, or keeps it until those before it have come. On
+ * failure, nothing has changed. Since 0.1.0.
+ *
+ * Ownership: op, JSON text, is borrowed during the call. outcome_out is the caller's and may be
+ * NULL; it receives one of DISTFLOW_DOC_DUPLICATE, DISTFLOW_DOC_APPLIED and
+ * DISTFLOW_DOC_PENDING.
+ * Blocks: no, but for the journal's write to a file. In a callback: allowed.
+ * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (it is no operation), TOO_LARGE (it is more
+ * than 4 MiB, or there are too many replicas), BUSY (too many wait), IO (it can't be kept),
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_receive(struct distflow_doc *doc,
+                                     const char *op,
+                                     size_t op_len,
+                                     int32_t *outcome_out);
+
+/**
+ * Takes in several operations: bytes of distflow_doc_encode_since, or the JSON array of
+ * distflow_doc_since. On failure, operations before the one that failed may have been taken in;
+ * taking the same in again is harmless. Since 0.1.0.
+ *
+ * Ownership: ops is borrowed during the call. received_out is the caller's and may be NULL.
+ * Blocks: no, but for the journal's writes to a file. In a callback: allowed.
+ * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or what is no operation), TOO_LARGE,
+ * BUSY (too many wait), IO (it can't be kept), INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_receive_batch(struct distflow_doc *doc,
+                                           const char *ops,
+                                           size_t ops_len,
+                                           struct distflow_doc_received *received_out);
+
+/**
+ * Gives the operations that somebody with a clock lacks, as a JSON array. Since 0.1.0.
+ *
+ * Ownership: clock, a JSON object of distflow_doc_clock, is borrowed during the call; length 0
+ * means {}, of somebody who has seen nothing. *ops_out is owned; release it with
+ * distflow_buf_free. is_complete_out is the caller's and may be NULL; false means that the
+ * oldest of them are forgotten, and that the peer needs a snapshot.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT (no clock; the text says why), INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_since(const struct distflow_doc *doc,
+                                   const char *clock,
+                                   size_t clock_len,
+                                   struct distflow_buf *ops_out,
+                                   bool *is_complete_out);
+
+/**
+ * Like distflow_doc_since, in bytes for distflow_doc_receive_batch, which take a fraction of the
+ * text. Since 0.1.0.
+ *
+ * Ownership: as for distflow_doc_since; *bytes_out is owned; release it with
+ * distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_encode_since(const struct distflow_doc *doc,
+                                          const char *clock,
+                                          size_t clock_len,
+                                          struct distflow_buf *bytes_out,
+                                          bool *is_complete_out);
+
+/**
+ * Gives the whole document in bytes, for distflow_doc_restore and distflow_doc_merge. Since
+ * 0.1.0.
+ *
+ * Ownership: *bytes_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_snapshot(const struct distflow_doc *doc,
+                                      struct distflow_buf *bytes_out);
+
+/**
+ * Gives the same as JSON text, with the members of the original packages. Since 0.1.0.
+ *
+ * Ownership: *json_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_snapshot_json(const struct distflow_doc *doc,
+                                           struct distflow_buf *json_out);
+
+/**
+ * Replaces the document by a snapshot's, in bytes or JSON; what it had is gone. On failure, nothing
+ * has changed. Since 0.1.0.
+ *
+ * Ownership: snapshot is borrowed during the call.
+ * Blocks: no, but for the journal's write to a file. In a callback: allowed.
+ * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or no snapshot), TOO_LARGE, IO (it
+ * can't be kept), INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_restore(struct distflow_doc *doc,
+                                     const char *snapshot,
+                                     size_t snapshot_len);
+
+/**
+ * Takes in what a snapshot has and this document has not, as if the operations had come. On
+ * failure, nothing has changed. Since 0.1.0.
+ *
+ * Ownership: snapshot is borrowed during the call.
+ * Blocks: no, but for the journal's write to a file. In a callback: allowed.
+ * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or no snapshot), TOO_LARGE, IO (it
+ * can't be kept), INVALID_ARGUMENT (also for a snapshot of an original package that lacks operations
+ * of this document), INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_merge(struct distflow_doc *doc,
+                                   const char *snapshot,
+                                   size_t snapshot_len);
+
+/**
+ * When this has returned OK, the end of the machine does not lose what was written before. Without
+ * a directory it does nothing. Since 0.1.0.
+ *
+ * Ownership: none.
+ * Blocks: until the disk has it; other threads can use the document meanwhile. In a callback:
+ * allowed.
+ * Statuses: OK, IO, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_flush(struct distflow_doc *doc);
+
+/**
+ * Replaces the journal by a snapshot. This also happens by itself, without anybody waiting.
+ * Without a directory it does nothing. Since 0.1.0.
+ *
+ * Ownership: none.
+ * Blocks: until the disk has it; other threads can use the document meanwhile. In a callback:
+ * allowed.
+ * Statuses: OK, IO, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_checkpoint(struct distflow_doc *doc);
+
+/**
+ * Begins or ends to keep events for distflow_doc_events; at first none are kept. When it ends,
+ * those that were not asked for are gone. Since 0.1.0.
+ *
+ * Ownership: none; is_listening is 1 or 0. Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_listen(struct distflow_doc *doc,
+                                    uint8_t is_listening);
+
+/**
+ * Gives what has happened since this was last asked, as a JSON array of names and objects:
+ * [["change",{...}],...], the same in every language. At most the last 65,536 are kept; if more
+ * happened, the first is ["lost",{"count":n}].
+ *
+ * - change: a local write: type (set or del), path, value, op.
+ * - sync: an operation of another replica was taken in: op.
+ * - watch: a write touches a pattern: id, path, local, op.
+ * - conflict: type is parent-tombstone, tombstone-wins, clock-drift or ignored.
+ * - gc: something was forgotten: type (log, pending or tombstones), removed,
+ *   currentSize.
+ * - limit: more is remembered than the option says: type, size, limit.
+ * - restore: a snapshot was taken in: merge.
+ *
+ * Later versions may have other names, which a program should ignore. Since 0.1.0.
+ *
+ * Ownership: *events_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_events(struct distflow_doc *doc,
+                                    struct distflow_buf *events_out);
+
+/**
+ * Lets writes that touch a pattern be told by an event watch with a number; see
+ * distflow_doc_listen and distflow_doc_events.
+ *
+ * A pattern is text such as users.*.name: keys and indexes between dots, * for any one of
+ * them, ** for any number, empty for the whole document. One that begins with [ is a JSON
+ * array of the same, such as ["users","*","name"], in which keys may have dots. Since 0.1.0.
+ *
+ * Ownership: pattern is borrowed during the call. id_out is the caller's; it receives the
+ * number, 0 on failure.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, INVALID_JSON, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_watch(struct distflow_doc *doc,
+                                   const char *pattern,
+                                   uint64_t *id_out);
+
+/**
+ * Ends a watch. Since 0.1.0.
+ *
+ * Ownership: none. Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT (there is none of this number), INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_unwatch(struct distflow_doc *doc, uint64_t id);
+
+/**
+ * Tells who takes part, so that deletes which all have seen can be forgotten. Since 0.1.0.
+ *
+ * Ownership: members, a JSON array of the names of all replicas, is borrowed during the call;
+ * length 0 means that they are not known.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_set_members(struct distflow_doc *doc,
+                                         const char *members,
+                                         size_t members_len);
+
+/**
+ * Takes in those waiting operations whose turn has come. This happens by itself. Since 0.1.0.
+ *
+ * Ownership: none. Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_drain_pending(struct distflow_doc *doc);
+
+/**
+ * Gives up operations that have waited longer than pendingTimeoutMs for others. They can be
+ * received again. Since 0.1.0.
+ *
+ * Ownership: none. Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_clean_pending(struct distflow_doc *doc);
+
+/**
+ * Forgets the oldest operations of the log until keep are left; negative: as many as the option
+ * maxLogSize. A peer that lacks one of them needs a snapshot. Since 0.1.0.
+ *
+ * Ownership: none. Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_gc_log(struct distflow_doc *doc,
+                                    int64_t keep);
+
+/**
+ * Forgets deletes that are older than tombstoneGracePeriodMs and that every member has seen. It
+ * forgets none while the members are not known. Since 0.1.0.
+ *
+ * Ownership: none. Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_gc_tombstones(struct distflow_doc *doc);
+
+/**
+ * Gives what was counted, as a JSON object of numbers. Since 0.1.0.
+ *
+ * Ownership: *json_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_metrics(const struct distflow_doc *doc,
+                                     struct distflow_buf *json_out);
+
+/**
+ * Gives the same in the text format of Prometheus, labelled with the replica's name. Since 0.1.0.
+ *
+ * Ownership: *text_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_metrics_prometheus(const struct distflow_doc *doc,
+                                                struct distflow_buf *text_out);
+
+/**
+ * Gives the state of the document, as a JSON object: what it knows of the replicas, samples of its
+ * log and of what waits. Since 0.1.0.
+ *
+ * Ownership: options, a JSON object of "logSampleSize", "pendingSampleSize" (numbers) and
+ * "includeCausalGraph" (true or false), which all may be left out, is borrowed during the call;
+ * length 0 means {}. *json_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_inspect(const struct distflow_doc *doc,
+                                     const char *options,
+                                     size_t options_len,
+                                     struct distflow_buf *json_out);
+
+/**
+ * Gives which operation of the log came after which, as a JSON array. Since 0.1.0.
+ *
+ * Ownership: *json_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_causal_graph(const struct distflow_doc *doc,
+                                          struct distflow_buf *json_out);
+
+/**
+ * Gives operations of the log, as a JSON array: from the place from, 0 for the oldest that is
+ * kept, up to and without the place to; what is beyond the end is left out. Since 0.1.0.
+ *
+ * Ownership: *ops_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_logged(const struct distflow_doc *doc,
+                                    uint64_t from,
+                                    uint64_t to,
+                                    struct distflow_buf *ops_out);
+
+/**
+ * Gives the document that operations of the log make by themselves, as JSON text; see
+ * distflow_doc_logged for which. The initial value and what was forgotten are not in it.
+ * Since 0.1.0.
+ *
+ * Ownership: *json_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_doc_replay(const struct distflow_doc *doc,
+                                    uint64_t from,
+                                    uint64_t to,
+                                    struct distflow_buf *json_out);
+
+/**
+ * Gives what two snapshots of distflow_doc_snapshot_json differ in, as a JSON object. Since
+ * 0.1.0.
+ *
+ * Ownership: before and after are borrowed during the call. *json_out is owned; release it
+ * with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (no snapshot), INVALID_ARGUMENT, PANIC.
+ */
+distflow_status distflow_doc_diff_snapshots(const char *before,
+                                            size_t before_len,
+                                            const char *after,
+                                            size_t after_len,
+                                            struct distflow_buf *json_out);
+
+/**
+ * Creates a session on an MQTT broker. When this returns OK, others find it, and this instance is
+ * its first member.
+ *
+ * broker says where: a JSON object, length 0 means {}. Its members, which all may be left out:
+ *
+ * - "url": mqtt://, mqtts:// (TLS), ws:// or wss://, host and port. Default
+ *   mqtt://localhost.
+ * - "mqttVersion": "3.1.1" or "5". Default 3.1.1.
+ * - "username", "password". Default: none.
+ * - "caFile": a PEM file of who is trusted for TLS. Default: whom the system trusts.
+ * - "certFile", "keyFile": PEM files by which this client is known. Default: none.
+ * - "keepAliveS": seconds after which the broker hears from this client. Default 10.
+ * - "connectTimeoutMs": milliseconds to reach the broker. Default 10000.
+ *
+ * session_id is the session's id, or NULL for a new one. options is a JSON object, length 0
+ * means {}, with:
+ *
+ * - "modelName": the name of the game. Default Unknown.
+ * - "playersMin", "playersMax": how many instances start a game. Defaults 1 and 4.
+ * - "seed": of the game's random numbers, 1 to 1000000. Default: drawn.
+ * - "handOver": whether a member continues the session when the creator is lost. Default false.
+ * - "autoStartS": seconds of the countdown that starts the game by itself once all are there.
+ *   Default: none.
+ *
+ * Since 0.1.0.
+ *
+ * Ownership: everything given is borrowed during the call. *session_out is owned; release it
+ * with distflow_session_free. It is NULL on failure.
+ * Blocks: up to connectTimeoutMs, and a few seconds when the id is in use; never more than 20 s
+ * beyond. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT (the text names the option), REFUSED (by the broker; or somebody
+ * has a session of this id), TIMEOUT (the broker is not reached, or does not do what it says),
+ * BUSY, IO, PANIC.
+ */
+distflow_status distflow_session_create(const char *broker,
+                                        size_t broker_len,
+                                        const char *session_id,
+                                        const char *options,
+                                        size_t options_len,
+                                        struct distflow_session **session_out);
+
+/**
+ * Joins a session. When this returns OK, the creator counts this instance.
+ *
+ * broker is as for distflow_session_create. Since 0.1.0.
+ *
+ * Ownership: everything given is borrowed during the call. *session_out is owned; release it
+ * with distflow_session_free. It is NULL on failure.
+ * Blocks: up to connectTimeoutMs, and up to 10 s for the creator's answer. In a callback:
+ * allowed.
+ * Statuses: OK, INVALID_ARGUMENT, REFUSED (by the broker; or by the session: it is full, has
+ * started, is closed, does not exist, or its creator does not answer, which the text says),
+ * TIMEOUT (the broker is not reached), BUSY, IO, PANIC.
+ */
+distflow_status distflow_session_join(const char *broker,
+                                      size_t broker_len,
+                                      const char *session_id,
+                                      struct distflow_session **session_out);
+
+/**
+ * Looks at a session without being in it: it gets events, and its view.
+ *
+ * broker is as for distflow_session_create. Since 0.1.0.
+ *
+ * Ownership: everything given is borrowed during the call. *session_out is owned; release it
+ * with distflow_session_free. It is NULL on failure.
+ * Blocks: up to connectTimeoutMs. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, REFUSED (by the broker), TIMEOUT (the broker is not reached),
+ * BUSY, IO, PANIC.
+ */
+distflow_status distflow_session_observe(const char *broker,
+                                         size_t broker_len,
+                                         const char *session_id,
+                                         struct distflow_session **session_out);
+
+/**
+ * Gives the session's id. Since 0.1.0.
+ *
+ * Ownership: *id_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_session_id(const struct distflow_session *session,
+                                    struct distflow_buf *id_out);
+
+/**
+ * Gives the id of this instance in the session, by which others know it. Since 0.1.0.
+ *
+ * Ownership: *instance_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_session_instance(const struct distflow_session *session,
+                                          struct distflow_buf *instance_out);
+
+/**
+ * Gives the session as it is known here, as a JSON object: role (creator, member or
+ * observer), state (open, starting, in_progress or closed), members (ids, the
+ * creator first, then in the order in which they joined), creator, model_name, players_min,
+ * players_max, seed, reserved and registered (players and who has them),
+ * all_players_selected, is_in, ending (why it is over for this instance), version, term,
+ * hand_over, is_connected, ignored (messages that could not be understood). What is not
+ * known is null. Later versions may have further members. Since 0.1.0.
+ *
+ * Ownership: *json_out is owned; release it with distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_session_view(const struct distflow_session *session,
+                                      struct distflow_buf *json_out);
+
+/**
+ * Leaves the session, and returns when the broker knows; callbacks take what waits for them, and
+ * none runs any more. A creator hands the session over, if it was created so and somebody else is
+ * there, or closes it; its topics are emptied 5 s later, by this process if it still runs, or by
+ * members. When three quarters of the time are over, what still waits for callbacks is left.
+ * Leaving again is harmless. Since 0.1.0.
+ *
+ * Ownership: the handle stays valid until distflow_session_free; its view and what waits can
+ * still be asked for.
+ * Blocks: up to timeout_ms. In a callback: not of this session: REENTRANT_CALL, and nothing
+ * happens.
+ * Statuses: OK, TIMEOUT (the broker is not reached, or a callback still runs; call again),
+ * REENTRANT_CALL, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_session_leave(struct distflow_session *session,
+                                       int64_t timeout_ms);
+
+/**
+ * Releases a session, and leaves it first if that was not done. The handle is stale from the
+ * start of this call on.
+ *
+ * Ownership: takes session, which may be NULL, stale or foreign: then nothing happens. In a
+ * forked child it does nothing either. Since 0.1.0.
+ * Blocks: as long as leaving takes, at most about 5 s; a callback that runs longer ends
+ * undisturbed, and its drop function runs after it. In a callback: allowed; on the callback
+ * thread of this session it does not block, and the session is left after the callback has
+ * returned.
+ * Statuses: none.
+ */
+void distflow_session_free(struct distflow_session *session);
+
+/**
+ * Starts the game for everybody: at once, or after a countdown of so many seconds. For the
+ * creator. Since 0.1.0.
+ *
+ * Ownership: none.
+ * Blocks: for one turn of the network's thread. In a callback: allowed.
+ * Statuses: OK, REFUSED (it is not the creator, or members are missing), INVALID_ARGUMENT (a
+ * countdown of more than a day), CONNECTION_FAILED (there is none to the broker at the moment),
+ * CLOSED, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_session_start(struct distflow_session *session, uint32_t countdown_s);
+
+/**
+ * Closes the session for everybody, for ever. For the creator. To go alone, leave. Since 0.1.0.
+ *
+ * Ownership: the handle stays valid until distflow_session_free.
+ * Blocks: for one turn of the network's thread. In a callback: allowed.
+ * Statuses: OK, REFUSED (it is not the creator), CLOSED, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_session_end(struct distflow_session *session);
+
+/**
+ * Asks a member to continue the session as its creator. For the creator. Since 0.1.0.
+ *
+ * Ownership: instance, the id of a member, is borrowed during the call; NULL means the one that
+ * joined first.
+ * Blocks: for one turn of the network's thread. In a callback: allowed.
+ * Statuses: OK, REFUSED (it is not the creator; the session was not created for it; or there is no
+ * such member), INVALID_ARGUMENT, CONNECTION_FAILED (there is none to the broker at the moment),
+ * CLOSED, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_session_hand_over(struct distflow_session *session,
+                                           const char *instance);
+
+/**
+ * Asks for a player, a role in the game. Whose it is, the event reserved tells. Since 0.1.0.
+ *
+ * Ownership: player is borrowed during the call.
+ * Blocks: for one turn of the network's thread. In a callback: allowed.
+ * Statuses: OK, REFUSED (somebody has it), INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, FORKED,
+ * PANIC.
+ */
+distflow_status distflow_session_reserve(struct distflow_session *session, const char *player);
+
+/**
+ * Gives a player back, or a wish for one. Nothing happens to a player of somebody else. Since
+ * 0.1.0.
+ *
+ * Ownership: player is borrowed during the call.
+ * Blocks: for one turn of the network's thread. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_session_release(struct distflow_session *session, const char *player);
+
+/**
+ * Says that this instance plays a player. Since 0.1.0.
+ *
+ * Ownership: player is borrowed during the call.
+ * Blocks: for one turn of the network's thread. In a callback: allowed.
+ * Statuses: OK, REFUSED (somebody has it), INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, FORKED,
+ * PANIC.
+ */
+distflow_status distflow_session_register(struct distflow_session *session, const char *player);
+
+/**
+ * Sends a message of the game to everybody in the session, this instance included, who get it as
+ * the event game. It is not retained and not repeated (quality of service 0). Without a connection up to 1,000 messages
+ * and 16 MiB wait for one. Since 0.1.0.
+ *
+ * Ownership: name, the kind of message, and payload, any bytes, at most 64 KiB, are borrowed
+ * during the call.
+ * Blocks: for one turn of the network's thread. In a callback: allowed.
+ * Statuses: OK, TOO_LARGE, BUSY (too many wait), INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, FORKED,
+ * PANIC.
+ */
+distflow_status distflow_session_publish(struct distflow_session *session,
+                                         const char *name,
+                                         const char *payload,
+                                         size_t payload_len);
+
+/**
+ * Releases what an event owns and empties the struct, so that doing it twice is harmless. For
+ * events that were received by polling; those of a callback own nothing. Since 0.1.0.
+ *
+ * Ownership: takes what event owns; event itself stays the caller's, and may be NULL.
+ * Blocks: no. In a callback: allowed. Statuses: none.
+ */
+void distflow_session_event_free(struct distflow_session_event *event);
+
+/**
+ * Receives the next event. 10,000 wait at most, with 64 MiB of the game's messages; then the
+ * oldest go. Since 0.1.0.
+ *
+ * Ownership: *event_out is owned; release it with distflow_session_event_free. It is empty on
+ * failure.
+ * Blocks: up to timeout_ms. In a callback: allowed; callbacks and this function compete for
+ * events.
+ * Statuses: OK, TIMEOUT (nothing came), CLOSED (it is over and nothing waits), INVALID_HANDLE,
+ * INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_session_recv_event(struct distflow_session *session,
+                                            int64_t timeout_ms,
+                                            struct distflow_session_event *event_out);
+
+/**
+ * Gives a descriptor that is readable exactly while an event waits, and for ever once the session
+ * is over; see distflow_node_fd. Since 0.1.0.
+ *
+ * Ownership: the descriptor is borrowed and valid until distflow_session_free; do not read,
+ * write or close it.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, IO, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_session_fd(struct distflow_session *session,
+                                    int *fd_out);
+
+/**
+ * Adds a callback for events; what waits comes first. Since 0.1.0.
+ *
+ * Ownership: as for distflow_node_on_message.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, CLOSED, IO, FORKED, PANIC.
+ */
+distflow_status distflow_session_on_event(struct distflow_session *session,
+                                          distflow_session_event_fn callback,
+                                          void *context,
+                                          distflow_drop_fn drop);
+
+/**
+ * Opens the list of the sessions on a broker; it keeps itself up to date until it is freed.
+ * broker is as for distflow_session_create. Sessions come in within moments after that: see
+ * distflow_session_list_wait. Since 0.1.0.
+ *
+ * Ownership: everything given is borrowed during the call. *list_out is owned; release it with
+ * distflow_session_list_free. It is NULL on failure.
+ * Blocks: up to connectTimeoutMs. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, REFUSED (by the broker), TIMEOUT (the broker is not reached),
+ * BUSY, IO, PANIC.
+ */
+distflow_status distflow_session_list_open(const char *broker,
+                                           size_t broker_len,
+                                           struct distflow_session_list **list_out);
+
+/**
+ * Gives the sessions that are alive, the newest first, as a JSON object:
+ *
+ * - version: the number of this state of the list; see distflow_session_list_wait.
+ * - is_connected: whether there is a connection; without, the list may be old.
+ * - sessions: each with session_id, model_name, state (open, starting, in_progress
+ *   or closed), members (ids), players_min, players_max, creator, players (registered),
+ *   is_joinable.
+ * - rows: what a user interface shows of those that can be joined and of the own one, ready to
+ *   be drawn: session_id, text, tooltip, is_checked, is_full, background,
+ *   foreground, is_italic. Without any, show No sessions available.
+ *
+ * own is the id of the session that this program is in, and NULL if there is none. Since 0.1.0.
+ *
+ * Ownership: own is borrowed during the call. *json_out is owned; release it with
+ * distflow_buf_free.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_HANDLE, INVALID_ARGUMENT, FORKED, PANIC.
+ */
+distflow_status distflow_session_list_sessions(const struct distflow_session_list *list,
+                                               const char *own,
+                                               struct distflow_buf *json_out);
+
+/**
+ * Waits until the list is in another state than that of a number. Begin with 0, which no state
+ * with a session in it has. Since 0.1.0.
+ *
+ * Ownership: none. version_out, which receives the number of the new state, is the caller's and
+ * may be NULL.
+ * Blocks: up to timeout_ms. In a callback: allowed.
+ * Statuses: OK, TIMEOUT (it is as it was), CLOSED (the list is being freed, or the broker does not
+ * take it back), INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_session_list_wait(struct distflow_session_list *list,
+                                           uint64_t version,
+                                           int64_t timeout_ms,
+                                           uint64_t *version_out);
+
+/**
+ * Releases a list, and disconnects. The handle is stale from the start of this call on; a wait of
+ * another thread ends with CLOSED. Since 0.1.0.
+ *
+ * Ownership: takes list, which may be NULL, stale or foreign: then nothing happens.
+ * Blocks: no. In a callback: allowed. Statuses: none.
+ */
+void distflow_session_list_free(struct distflow_session_list *list);
 
 /**
  * Sets where the library's log goes, for the whole process: one callback, on a thread of its

@@ -10,7 +10,8 @@
  *
  * What distflow.h says of a function holds for the method of the same name. In addition:
  *
- * - Node, Pmd and PmdClient own a handle: they can be moved, not copied, and close when they end.
+ * - Node, Pmd, PmdClient, Doc, Session and SessionList own a handle: they can be moved, not copied,
+ *   and close when they end; a Session is left then.
  *   A NodeRef owns nothing and can be copied; used after its node has ended, it gives
  *   DISTFLOW_INVALID_HANDLE. Callbacks capture node.ref(), never a Node that may move.
  * - Methods throw distflow::Error. Those named try_… never throw and return a Result.
@@ -111,6 +112,28 @@ inline void check_abi() {
                                 ") does not have");
     }
 }
+
+/// Owns a handle: moved, not copied, and freed at its end. Passed to C as the handle itself.
+template <class Raw, void (*Free)(Raw *)>
+class Handle {
+public:
+    Handle() noexcept = default;
+    Handle(Handle &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+    Handle &operator=(Handle &&other) noexcept {
+        if (this != &other) {
+            Free(std::exchange(raw_, std::exchange(other.raw_, nullptr)));
+        }
+        return *this;
+    }
+    ~Handle() { Free(raw_); }
+
+    operator Raw *() const noexcept { return raw_; }
+    /// For a function of distflow.h that opens one.
+    Raw **out() noexcept { return &raw_; }
+
+private:
+    Raw *raw_ = nullptr;
+};
 
 /// A name as C takes it. The usual ones need no memory, so that try_send allocates none.
 class Name {
@@ -768,16 +791,8 @@ public:
     explicit Pmd(const PmdOptions &options = {}) {
         detail::check_abi();
         const distflow_pmd_options raw = options.raw();
-        detail::check(distflow_pmd_open(&raw, &handle_));
+        detail::check(distflow_pmd_open(&raw, handle_.out()));
     }
-    Pmd(Pmd &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-    Pmd &operator=(Pmd &&other) noexcept {
-        if (this != &other) {
-            distflow_pmd_free(std::exchange(handle_, std::exchange(other.handle_, nullptr)));
-        }
-        return *this;
-    }
-    ~Pmd() { distflow_pmd_free(handle_); }
 
     distflow_pmd *handle() const noexcept { return handle_; }
     std::uint16_t port() const {
@@ -833,7 +848,7 @@ public:
     }
 
 private:
-    distflow_pmd *handle_ = nullptr;
+    detail::Handle<distflow_pmd, distflow_pmd_free> handle_;
 };
 
 /// A connection to a PMD, to ask it without being a node.
@@ -845,17 +860,8 @@ public:
                        std::chrono::milliseconds timeout = forever) {
         detail::check_abi();
         detail::check(distflow_pmd_client_open(detail::option(host), port, timeout.count(),
-                                               &handle_));
+                                               handle_.out()));
     }
-    PmdClient(PmdClient &&other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-    PmdClient &operator=(PmdClient &&other) noexcept {
-        if (this != &other) {
-            distflow_pmd_client_free(
-                std::exchange(handle_, std::exchange(other.handle_, nullptr)));
-        }
-        return *this;
-    }
-    ~PmdClient() { distflow_pmd_client_free(handle_); }
 
     distflow_pmd_client *handle() const noexcept { return handle_; }
     /// An empty prefix means all.
@@ -881,7 +887,342 @@ public:
     void close() const { detail::check(distflow_pmd_client_close(handle_)); }
 
 private:
-    distflow_pmd_client *handle_ = nullptr;
+    detail::Handle<distflow_pmd_client, distflow_pmd_client_free> handle_;
+};
+
+/// What became of an operation that was received.
+enum class Outcome : std::int32_t {
+    duplicate = DISTFLOW_DOC_DUPLICATE,
+    applied = DISTFLOW_DOC_APPLIED,
+    pending = DISTFLOW_DOC_PENDING,
+};
+
+/// Operations for a peer: a JSON array, or bytes.
+struct Difference {
+    std::string ops = {};
+    /// Whether that is all; otherwise the peer needs a snapshot.
+    bool is_complete = false;
+};
+
+/// A shared document: a JSON value that several replicas change at once, and that becomes the same
+/// everywhere. Values, operations, clocks and options are JSON text; a path is a JSON pointer, or
+/// a JSON array.
+class Doc {
+public:
+    /// Empty texts mean {}. With "directory" in the options, it is kept there.
+    explicit Doc(std::string_view replica, std::string_view initial = {},
+                 std::string_view options = {}) {
+        detail::check_abi();
+        const detail::Name name(replica);
+        detail::check(distflow_doc_open(name.checked(), initial.data(), initial.size(),
+                                        options.data(), options.size(), handle_.out()));
+    }
+
+    distflow_doc *handle() const noexcept { return handle_; }
+    std::string replica() const { return text(distflow_doc_replica); }
+    std::string source() const { return text(distflow_doc_source); }
+
+    /// Gives the operation, for the other replicas.
+    std::string set(std::string_view path, std::string_view value) {
+        const detail::Name name(path);
+        distflow_buf buf{};
+        detail::check(
+            distflow_doc_set(handle_, name.checked(), value.data(), value.size(), &buf));
+        return detail::take(buf);
+    }
+    std::string erase(std::string_view path) {
+        const detail::Name name(path);
+        distflow_buf buf{};
+        detail::check(distflow_doc_delete(handle_, name.checked(), &buf));
+        return detail::take(buf);
+    }
+    /// Nothing when nothing is there.
+    std::optional<std::string> get(std::string_view path) const {
+        const detail::Name name(path);
+        distflow_buf buf{};
+        detail::check(distflow_doc_get(handle_, name.checked(), &buf));
+        std::string found = detail::take(buf);
+        return found.empty() ? std::nullopt : std::optional<std::string>(std::move(found));
+    }
+    std::string json() const { return text(distflow_doc_json); }
+    std::string canonical() const { return text(distflow_doc_canonical); }
+    std::string hash() const { return text(distflow_doc_hash); }
+    std::string clock() const { return text(distflow_doc_clock); }
+
+    Outcome receive(std::string_view op) {
+        std::int32_t outcome = 0;
+        detail::check(distflow_doc_receive(handle_, op.data(), op.size(), &outcome));
+        return static_cast<Outcome>(outcome);
+    }
+    /// Operations of since or encode_since.
+    distflow_doc_received receive_batch(std::string_view ops) {
+        distflow_doc_received received{};
+        detail::check(distflow_doc_receive_batch(handle_, ops.data(), ops.size(), &received));
+        return received;
+    }
+    /// What somebody with this clock lacks, as a JSON array. An empty clock has seen nothing.
+    Difference since(std::string_view clock = {}) const {
+        return difference(distflow_doc_since, clock);
+    }
+    /// The same in bytes.
+    Difference encode_since(std::string_view clock = {}) const {
+        return difference(distflow_doc_encode_since, clock);
+    }
+    /// In bytes, like what snapshot_json gives as text.
+    std::string snapshot() const { return text(distflow_doc_snapshot); }
+    std::string snapshot_json() const { return text(distflow_doc_snapshot_json); }
+    void restore(std::string_view snapshot) {
+        detail::check(distflow_doc_restore(handle_, snapshot.data(), snapshot.size()));
+    }
+    void merge(std::string_view snapshot) {
+        detail::check(distflow_doc_merge(handle_, snapshot.data(), snapshot.size()));
+    }
+    static std::string diff_snapshots(std::string_view before, std::string_view after) {
+        detail::check_abi();
+        distflow_buf buf{};
+        detail::check(distflow_doc_diff_snapshots(before.data(), before.size(), after.data(),
+                                                  after.size(), &buf));
+        return detail::take(buf);
+    }
+
+    /// These wait for the disk.
+    void flush() { detail::check(distflow_doc_flush(handle_)); }
+    void checkpoint() { detail::check(distflow_doc_checkpoint(handle_)); }
+
+    void listen(bool is_listening = true) {
+        detail::check(distflow_doc_listen(handle_, is_listening ? 1 : 0));
+    }
+    /// A JSON array of names and objects.
+    std::string events() { return text(distflow_doc_events); }
+    std::uint64_t watch(std::string_view pattern) {
+        const detail::Name name(pattern);
+        std::uint64_t id = 0;
+        detail::check(distflow_doc_watch(handle_, name.checked(), &id));
+        return id;
+    }
+    void unwatch(std::uint64_t id) { detail::check(distflow_doc_unwatch(handle_, id)); }
+
+    /// A JSON array of names; empty means that they are not known.
+    void set_members(std::string_view members) {
+        detail::check(distflow_doc_set_members(handle_, members.data(), members.size()));
+    }
+    void drain_pending() { detail::check(distflow_doc_drain_pending(handle_)); }
+    void clean_pending() { detail::check(distflow_doc_clean_pending(handle_)); }
+    /// Negative: as many as the option says.
+    void gc_log(std::int64_t keep = -1) { detail::check(distflow_doc_gc_log(handle_, keep)); }
+    void gc_tombstones() { detail::check(distflow_doc_gc_tombstones(handle_)); }
+
+    std::string metrics() const { return text(distflow_doc_metrics); }
+    std::string metrics_prometheus() const { return text(distflow_doc_metrics_prometheus); }
+    std::string causal_graph() const { return text(distflow_doc_causal_graph); }
+    std::string inspect(std::string_view options = {}) const {
+        distflow_buf buf{};
+        detail::check(distflow_doc_inspect(handle_, options.data(), options.size(), &buf));
+        return detail::take(buf);
+    }
+    std::string logged(std::uint64_t from = 0, std::uint64_t to = UINT64_MAX) const {
+        distflow_buf buf{};
+        detail::check(distflow_doc_logged(handle_, from, to, &buf));
+        return detail::take(buf);
+    }
+    std::string replay(std::uint64_t from = 0, std::uint64_t to = UINT64_MAX) const {
+        distflow_buf buf{};
+        detail::check(distflow_doc_replay(handle_, from, to, &buf));
+        return detail::take(buf);
+    }
+
+private:
+    template <class Function>
+    std::string text(Function function) const {
+        distflow_buf buf{};
+        detail::check(function(handle_, &buf));
+        return detail::take(buf);
+    }
+    template <class Function>
+    Difference difference(Function function, std::string_view clock) const {
+        Difference found;
+        distflow_buf buf{};
+        detail::check(
+            function(handle_, clock.data(), clock.size(), &buf, &found.is_complete));
+        found.ops = detail::take(buf);
+        return found;
+    }
+
+    detail::Handle<distflow_doc, distflow_doc_free> handle_;
+};
+
+/// Something that happened in a session; distflow_session_event says what each type has. Borrowed.
+class SessionEventView {
+public:
+    SessionEventView() noexcept = default;
+    explicit SessionEventView(const distflow_session_event &raw) noexcept : raw_(raw) {}
+
+    /// Its type, such as member_joined.
+    std::string_view kind() const noexcept { return detail::view(raw_.kind); }
+    std::string_view instance() const noexcept { return detail::view(raw_.instance); }
+    std::string_view player() const noexcept { return detail::view(raw_.player); }
+    std::string_view name() const noexcept { return detail::view(raw_.name); }
+    /// Any bytes.
+    std::string_view payload() const noexcept { return detail::view(raw_.payload); }
+    /// All of it, as a JSON object.
+    std::string_view json() const noexcept { return detail::view(raw_.json); }
+
+protected:
+    distflow_session_event raw_{};
+};
+
+using SessionEvent = Owned<distflow_session_event, SessionEventView, distflow_session_event_free>;
+
+/// A game session on an MQTT broker that this process has created, joined or looks at. Options of
+/// the broker and of a new session are JSON objects, as distflow_session_create has them; empty
+/// texts mean {}.
+class Session {
+public:
+    /// An empty id means a new one.
+    static Session create(std::string_view broker = {}, std::string_view options = {},
+                          std::string_view id = {}) {
+        detail::check_abi();
+        const detail::Name name(id);
+        Session session;
+        detail::check(distflow_session_create(broker.data(), broker.size(),
+                                              id.empty() ? nullptr : name.checked(),
+                                              options.data(), options.size(), session.handle_.out()));
+        return session;
+    }
+    static Session join(std::string_view broker, std::string_view id) {
+        return open(distflow_session_join, broker, id);
+    }
+    /// Looks at a session without being in it.
+    static Session observe(std::string_view broker, std::string_view id) {
+        return open(distflow_session_observe, broker, id);
+    }
+
+    distflow_session *handle() const noexcept { return handle_; }
+    std::string id() const { return text(distflow_session_id); }
+    /// The id of this instance.
+    std::string instance() const { return text(distflow_session_instance); }
+    /// The session as it is known here, as a JSON object.
+    std::string view() const { return text(distflow_session_view); }
+
+    /// For the creator, at once or after a countdown.
+    void start(std::uint32_t countdown_s = 0) const {
+        detail::check(distflow_session_start(handle_, countdown_s));
+    }
+    /// For everybody; for the creator.
+    void end() const { detail::check(distflow_session_end(handle_)); }
+    /// To a member, or to the one that joined first.
+    void hand_over(std::string_view instance = {}) const {
+        const detail::Name name(instance);
+        detail::check(distflow_session_hand_over(handle_,
+                                                 instance.empty() ? nullptr : name.checked()));
+    }
+    void reserve(std::string_view player) const { of(distflow_session_reserve, player); }
+    void release(std::string_view player) const { of(distflow_session_release, player); }
+    void register_player(std::string_view player) const { of(distflow_session_register, player); }
+    /// A message of the game, to everybody.
+    void publish(std::string_view name, std::string_view payload = {}) const {
+        const detail::Name text(name);
+        detail::check(distflow_session_publish(handle_, text.checked(), payload.data(),
+                                               payload.size()));
+    }
+
+    /// The next event; nothing when the time is over.
+    std::optional<SessionEvent> recv_event(std::chrono::milliseconds timeout = forever) const {
+        SessionEvent event;
+        const distflow_status status =
+            distflow_session_recv_event(handle_, timeout.count(), event.out());
+        if (status == DISTFLOW_TIMEOUT) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return std::optional<SessionEvent>(std::move(event));
+    }
+    Result try_recv_event(SessionEvent &event,
+                          std::chrono::milliseconds timeout = {}) const noexcept {
+        return Result(distflow_session_recv_event(handle_, timeout.count(), event.out()));
+    }
+    /// Readable exactly while an event waits. Borrowed.
+    int fd() const {
+        int fd = -1;
+        detail::check(distflow_session_fd(handle_, &fd));
+        return fd;
+    }
+    void on_event(std::function<void(const SessionEventView &)> callback) const {
+        using Callback = detail::Callback<std::function<void(const SessionEventView &)>>;
+        detail::check(distflow_session_on_event(
+            handle_,
+            [](distflow_session *, const distflow_session_event *event, void *context) noexcept {
+                Callback::call(context, SessionEventView(*event));
+            },
+            Callback::context(std::move(callback)), Callback::drop));
+    }
+
+    /// After it has returned, no callback of this session runs.
+    void leave(std::chrono::milliseconds timeout = forever) const {
+        detail::check(distflow_session_leave(handle_, timeout.count()));
+    }
+    Result try_leave(std::chrono::milliseconds timeout = forever) const noexcept {
+        return Result(distflow_session_leave(handle_, timeout.count()));
+    }
+
+private:
+    Session() noexcept = default;
+
+    template <class Function>
+    static Session open(Function function, std::string_view broker, std::string_view id) {
+        detail::check_abi();
+        const detail::Name name(id);
+        Session session;
+        detail::check(function(broker.data(), broker.size(), name.checked(), session.handle_.out()));
+        return session;
+    }
+    template <class Function>
+    std::string text(Function function) const {
+        distflow_buf buf{};
+        detail::check(function(handle_, &buf));
+        return detail::take(buf);
+    }
+    template <class Function>
+    void of(Function function, std::string_view player) const {
+        const detail::Name name(player);
+        detail::check(function(handle_, name.checked()));
+    }
+
+    detail::Handle<distflow_session, distflow_session_free> handle_;
+};
+
+/// The list of the sessions on a broker, which keeps itself up to date.
+class SessionList {
+public:
+    explicit SessionList(std::string_view broker = {}) {
+        detail::check_abi();
+        detail::check(distflow_session_list_open(broker.data(), broker.size(), handle_.out()));
+    }
+
+    distflow_session_list *handle() const noexcept { return handle_; }
+    /// A JSON object with the sessions and their rows; own is the session that this program is in.
+    std::string sessions(std::string_view own = {}) const {
+        const detail::Name name(own);
+        distflow_buf buf{};
+        detail::check(distflow_session_list_sessions(handle_,
+                                                     own.empty() ? nullptr : name.checked(), &buf));
+        return detail::take(buf);
+    }
+    /// The number of another state than that of a number; nothing when the time is over.
+    std::optional<std::uint64_t> wait(std::uint64_t version = 0,
+                                      std::chrono::milliseconds timeout = forever) const {
+        std::uint64_t next = 0;
+        const distflow_status status =
+            distflow_session_list_wait(handle_, version, timeout.count(), &next);
+        if (status == DISTFLOW_TIMEOUT) {
+            return std::nullopt;
+        }
+        detail::check(status);
+        return next;
+    }
+
+private:
+    detail::Handle<distflow_session_list, distflow_session_list_free> handle_;
 };
 
 /// How much is logged.

@@ -8,12 +8,13 @@ use crate::block;
 use crate::convert;
 use crate::guard::quietly;
 
-/// Owned text: `len` bytes of UTF-8, followed by a NUL byte that `len` does not count. Freed with
-/// `distflow_buf_free`.
+/// Owned text: `len` bytes of UTF-8, followed by a NUL byte that `len` does not count. Where a
+/// function says so, owned bytes of any value instead, with the same NUL byte behind them. Freed
+/// with `distflow_buf_free`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct distflow_buf {
-    /// The text; NULL after it was freed.
+    /// The text or bytes; NULL after they were freed.
     pub data: *mut c_char,
     /// Its length in bytes.
     pub len: usize,
@@ -27,8 +28,13 @@ impl distflow_buf {
 
     /// A copy of a text.
     pub(crate) fn new(text: &str) -> Result<Self> {
-        let mut block = block::Block::new::<u8>(0, text.len(), 1)?;
-        let bytes = block.put(text.as_bytes());
+        Self::of_bytes(text.as_bytes())
+    }
+
+    /// A copy of bytes.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Result<Self> {
+        let mut block = block::Block::new::<u8>(0, bytes.len(), 1)?;
+        let bytes = block.put(bytes);
         Ok(Self {
             data: block.release().cast(),
             len: bytes.len,

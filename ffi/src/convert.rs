@@ -63,6 +63,25 @@ pub(crate) unsafe fn slice<'a>(what: &str, data: *const c_char, len: usize) -> R
     Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
 }
 
+/// JSON text by pointer and length; when the length is 0, what it is by default.
+///
+/// # Safety
+/// As for [`slice`].
+pub(crate) unsafe fn json<'a>(
+    what: &str,
+    data: *const c_char,
+    len: usize,
+    default: &'a str,
+) -> Result<&'a str> {
+    // SAFETY: the caller's promise is this function's.
+    let text = unsafe { slice(what, data, len) }?;
+    if text.is_empty() {
+        return Ok(default);
+    }
+    std::str::from_utf8(text)
+        .map_err(|error| invalid(format!("{what} is not valid UTF-8: {error}")))
+}
+
 /// A payload: JSON text, or nothing at all when the length is 0.
 ///
 /// # Safety

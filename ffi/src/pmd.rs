@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use distflow_core::dispatch::{Readiness, RecvError};
-use distflow_core::{Error, ErrorKind, Pmd, PmdNotice, PmdOptions, Result};
-use parking_lot::Mutex;
+use distflow_core::{Pmd, PmdNotice, PmdOptions, Result};
 
 use crate::convert;
 use crate::event::{Draft, distflow_event, distflow_pmd_event_fn};
@@ -17,6 +15,7 @@ use crate::handle::{self, Closable, Object};
 use crate::node_callbacks::{Id, no_callback};
 use crate::opaque::distflow_pmd;
 use crate::peer::{self, Texts, distflow_peers};
+use crate::queue::{self, Descriptor};
 use crate::status::distflow_status;
 
 /// How a PMD is set up. Filled with the defaults by `distflow_pmd_options_init`; the text is
@@ -72,8 +71,7 @@ pub(crate) struct PmdObject {
     pmd: Pmd,
     broken: AtomicBool,
     closed: AtomicBool,
-    // Protects the descriptor, made at first use.
-    readiness: Mutex<Option<Readiness>>,
+    descriptor: Descriptor,
 }
 
 impl Object for PmdObject {
@@ -210,7 +208,7 @@ pub unsafe extern "C" fn distflow_pmd_open(
             pmd,
             broken: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            readiness: Mutex::default(),
+            descriptor: Descriptor::default(),
         });
         // SAFETY: as above.
         unsafe { convert::set("pmd_out", pmd_out, handle::insert(object)?) }
@@ -294,13 +292,8 @@ pub unsafe extern "C" fn distflow_pmd_recv_event(
     event_out: *mut distflow_event,
 ) -> distflow_status {
     let receive = |object: &Arc<PmdObject>| {
-        let timeout = convert::timeout(timeout_ms);
         loop {
-            let notice = object.pmd.events().recv_timeout(timeout);
-            let notice = notice.map_err(|error| match error {
-                RecvError::Closed => Error::new(ErrorKind::Closed, "the PMD has ended"),
-                RecvError::Timeout => Error::new(ErrorKind::Timeout, "nothing came in time"),
-            })?;
+            let notice = queue::receive(object.pmd.events(), timeout_ms, "the PMD has ended")?;
             // A kind that this version cannot tell is passed over.
             if let Some(event) = Draft::of_pmd(&notice) {
                 return event.finish();
@@ -329,15 +322,7 @@ pub unsafe extern "C" fn distflow_pmd_fd(
 ) -> distflow_status {
     handle::with::<PmdObject>(pmd, |object| {
         convert::check_out("fd_out", fd_out)?;
-        let mut made = object.readiness.lock();
-        let fd = match &*made {
-            Some(readiness) => readiness.fd(),
-            None => {
-                let readiness = made.insert(Readiness::new()?);
-                object.pmd.events().set_readiness(readiness.clone());
-                readiness.fd()
-            }
-        };
+        let fd = object.descriptor.of(object.pmd.events())?;
         // SAFETY: the caller promises that it can be written.
         unsafe { convert::set("fd_out", fd_out, fd) }
     })

@@ -27,6 +27,18 @@ const SOURCES: &[&str] = &[
     "node_callbacks",
     "pmd",
     "pmd_client",
+    "doc",
+    "doc_read",
+    "doc_write",
+    "doc_sync",
+    "doc_kept",
+    "doc_events",
+    "doc_tidy",
+    "doc_inspect",
+    "session",
+    "session_play",
+    "session_events",
+    "session_list",
     "log",
 ];
 

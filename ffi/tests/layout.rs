@@ -6,6 +6,7 @@ use std::mem::{align_of, offset_of, size_of};
 
 use distflow::buf::distflow_buf;
 use distflow::bytes::distflow_bytes;
+use distflow::doc_sync::distflow_doc_received;
 use distflow::event::distflow_event;
 use distflow::log::distflow_log_record;
 use distflow::message::distflow_message;
@@ -15,6 +16,7 @@ use distflow::node_options::distflow_node_options;
 use distflow::peer::distflow_peer;
 use distflow::peer::distflow_peers;
 use distflow::pmd::distflow_pmd_options;
+use distflow::session_events::distflow_session_event;
 
 /// Size of a member, whatever its type is.
 fn size_of_member<S, M>(_: fn(&S) -> &M) -> usize {
@@ -164,6 +166,27 @@ fn rust_and_c_agree() {
             target,
             message,
             fields
+        }
+    );
+    layout!(
+        lines,
+        distflow_doc_received {
+            applied,
+            duplicates,
+            pending
+        }
+    );
+    layout!(
+        lines,
+        distflow_session_event {
+            kind,
+            instance,
+            player,
+            name,
+            payload,
+            json,
+            memory,
+            reserved
         }
     );
     lines.sort();

@@ -54,6 +54,9 @@
 
 #define OK(call) EXPECT(DISTFLOW_OK, call)
 
+/* Text and its length. */
+#define TEXT(text) text, strlen(text)
+
 /* Waits until a condition holds. */
 #define WAIT_UNTIL(condition)                                                                      \
     do {                                                                                           \

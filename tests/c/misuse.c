@@ -299,643 +299,9 @@ static void test_distflow_event_free(void) {
     });
 }
 
-/* --- options -------------------------------------------------------------------------------- */
-
-/* Sizes that no version of these structs has had or will have. */
-static const size_t BAD_SIZES[] = {0, 1, 7, 8, 16, 4097, 1u << 20, SIZE_MAX / 2, SIZE_MAX};
-#define SIZES (sizeof BAD_SIZES / sizeof *BAD_SIZES)
-
-#define INIT(type, function)                                                                       \
-    do {                                                                                           \
-        WRONG("NULL", function(NULL, sizeof(type)));                                               \
-        for (size_t i = 0; i < SIZES; i++) {                                                       \
-            type untouched;                                                                        \
-            memset(&untouched, 0x5a, sizeof untouched);                                            \
-            WRONG("struct_size", function(&untouched, BAD_SIZES[i]));                              \
-            const unsigned char *bytes = (const unsigned char *)&untouched;                        \
-            for (size_t k = 0; k < sizeof untouched; k++) CHECK_EQ(bytes[k], 0x5a);                \
-        }                                                                                          \
-        WRONG("struct_size", function((type *)own_memory, sizeof(type) - 1));                      \
-        /* A program of a later version: what this one does not know is zero. */                   \
-        size_t later = sizeof(type) + 64;                                                          \
-        unsigned char *room = malloc(later);                                                       \
-        CHECK(room != NULL);                                                                       \
-        memset(room, 0x5a, later);                                                                 \
-        WORKS(function((type *)(void *)room, later));                                              \
-        CHECK_EQ(((type *)(void *)room)->struct_size, later);                                      \
-        for (size_t i = sizeof(type); i < later; i++) CHECK_EQ(room[i], 0);                        \
-        free(room);                                                                                \
-    } while (0)
-
-static void test_distflow_node_options_init(void) {
-    INIT(distflow_node_options, distflow_node_options_init);
-}
-
-static void test_distflow_pmd_options_init(void) {
-    INIT(distflow_pmd_options, distflow_pmd_options_init);
-}
-
-/* Opens a node that cannot be: the options are right but for one change. */
-#define BAD_NODE_OPTION(status, words, change)                                                     \
-    do {                                                                                           \
-        distflow_node_options options = node_options(port, "new");                                 \
-        distflow_node *node = (distflow_node *)own_memory;                                         \
-        change;                                                                                    \
-        FAILS(status, words, distflow_node_open(&options, &node));                                 \
-        CHECK(node == NULL);                                                                       \
-    } while (0)
-#define WRONG_NODE_OPTION(words, change)                                                           \
-    BAD_NODE_OPTION(DISTFLOW_INVALID_ARGUMENT, words, change)
-
-static const char *set_text(const char **member, const char *text) {
-    return *member = text;
-}
-
-static void test_distflow_node_open(void) {
-    distflow_node_options good = node_options(port, "new");
-    WRONG("node_out is NULL", distflow_node_open(&good, NULL));
-    WRONG("node_out is NULL", distflow_node_open(NULL, NULL));
-    for (size_t i = 0; i < SIZES; i++)
-        WRONG_NODE_OPTION("struct_size", options.struct_size = BAD_SIZES[i]);
-    for (size_t i = 0; i < sizeof good.reserved; i++)
-        WRONG_NODE_OPTION("reserved", options.reserved[i] = 1);
-
-    /* A later program that uses nothing new, and one that does. */
-    size_t later = sizeof good + 24;
-    distflow_node_options *room = calloc(1, later);
-    CHECK(room != NULL);
-    *room = node_options(port, "new");
-    room->struct_size = later;
-    distflow_node *node;
-    WORKS(distflow_node_open(room, &node));
-    distflow_node_free(node);
-    for (size_t i = sizeof good; i < later; i++) {
-        ((unsigned char *)room)[i] = 1;
-        WRONG("later", distflow_node_open(room, &node));
-        CHECK(node == NULL);
-        ((unsigned char *)room)[i] = 0;
-    }
-    free(room);
-
-    /* Texts. */
-    const size_t texts[] = {
-        offsetof(distflow_node_options, alias),       offsetof(distflow_node_options, node_id),
-        offsetof(distflow_node_options, pmd_host),    offsetof(distflow_node_options, pmd_executable),
-        offsetof(distflow_node_options, listen_host), offsetof(distflow_node_options, advertised_host),
-    };
-    const char *const names[] = {"alias",          "node_id",     "pmd_host",
-                                 "pmd_executable", "listen_host", "advertised_host"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        char words[100];
-#define MEMBER ((const char **)(void *)((char *)&options + texts[i]))
-        snprintf(words, sizeof words, "%s is not valid UTF-8", names[i]);
-        for (size_t k = 0; k < sizeof NOT_UTF8 / sizeof *NOT_UTF8; k++)
-            WRONG_NODE_OPTION(words, set_text(MEMBER, NOT_UTF8[k]));
-        snprintf(words, sizeof words, "%s has no NUL byte", names[i]);
-        char *text = endless();
-        WRONG_NODE_OPTION(words, set_text(MEMBER, text));
-        free(text);
-    }
-    char *alias = long_text(256), *id = long_text(129);
-    WRONG_NODE_OPTION("alias is 256 bytes long", options.alias = alias);
-    WRONG_NODE_OPTION("nodeId is 129 bytes long", options.node_id = id);
-    WRONG_NODE_OPTION("host is 256 bytes long", options.advertised_host = alias);
-    free(alias);
-    free(id);
-    WRONG_NODE_OPTION("alias must not contain control", options.alias = "a\nb");
-    WRONG_NODE_OPTION("nodeId must not contain control", options.node_id = "a\x7f");
-    WRONG_NODE_OPTION("nodeId must not be empty", options.node_id = "");
-    BAD_NODE_OPTION(DISTFLOW_PMD_LAUNCH_FAILED, "/no/such/program",
-                    options.pmd_executable = "/no/such/program");
-
-    /* Numbers. */
-    const int32_t overflows[] = {-1, 3, 77, INT32_MIN, INT32_MAX};
-    for (size_t i = 0; i < sizeof overflows / sizeof *overflows; i++)
-        WRONG_NODE_OPTION("overflow", options.overflow = overflows[i]);
-    WRONG_NODE_OPTION("pmd_port", options.pmd_port = 0);
-    WRONG_NODE_OPTION("mailbox", options.mailbox_messages_max = 0);
-    WRONG_NODE_OPTION("frame_bytes_max", options.frame_bytes_max = 0);
-    WRONG_NODE_OPTION("frame_bytes_max", options.frame_bytes_max = 1023);
-    WRONG_NODE_OPTION("frame_bytes_max", options.frame_bytes_max = 1ULL << 32);
-    WRONG_NODE_OPTION("frame_bytes_max", options.frame_bytes_max = UINT64_MAX);
-    WRONG_NODE_OPTION("heartbeat_interval_ms",
-                      (options.use_heartbeat = 1, options.heartbeat_interval_ms = 49));
-    WRONG_NODE_OPTION("heartbeat_interval_ms",
-                      (options.use_heartbeat = 1, options.heartbeat_interval_ms = UINT64_MAX));
-
-    /* Metadata. */
-    char meta[4200];
-    memset(meta, 'x', sizeof meta);
-    memcpy(meta, "{\"a\":\"", 6);
-    memcpy(meta + 4095, "\"}", 2);
-    WRONG_NODE_OPTION("meta is NULL", options.meta_len = 2);
-    WRONG_NODE_OPTION("meta is set, but meta_len is 0", options.meta = "{}");
-    WRONG_NODE_OPTION("auto_start is 2", options.auto_start = 2);
-    WRONG_NODE_OPTION("keepalive_idle", options.keepalive_idle_ms = 999);
-    WRONG_NODE_OPTION("keepalive_probes", options.keepalive_probes = 0);
-    WRONG_NODE_OPTION("queue_bytes_max", options.queue_bytes_max = 0);
-    WRONG_NODE_OPTION("heartbeat_interval_ms", options.heartbeat_interval_ms = 10);
-    WRONG_NODE_OPTION("meta cannot be", (options.meta = "{}", options.meta_len = SIZE_MAX));
-    WRONG_NODE_OPTION("meta is not valid UTF-8", (options.meta = "\xff", options.meta_len = 1));
-    WRONG_NODE_OPTION("meta must be a JSON object", (options.meta = "[]", options.meta_len = 2));
-    WRONG_NODE_OPTION("meta is 4097 bytes long", (options.meta = meta, options.meta_len = 4097));
-    BAD_NODE_OPTION(DISTFLOW_INVALID_JSON, "JSON", (options.meta = "{", options.meta_len = 1));
-
-    /* Places that cannot be had. */
-    BAD_NODE_OPTION(DISTFLOW_INSECURE, "0.0.0.0", options.listen_host = "0.0.0.0");
-    BAD_NODE_OPTION(DISTFLOW_INSECURE, "''", options.listen_host = "");
-    char number[16];
-    snprintf(number, sizeof number, "%d", port);
-    BAD_NODE_OPTION(DISTFLOW_ADDRESS_IN_USE, number, options.listen_port = port);
-    BAD_NODE_OPTION(DISTFLOW_ALIAS_IN_USE, "'a'", options.alias = "a");
-    distflow_buf taken;
-    WORKS(distflow_node_id(a, &taken));
-    BAD_NODE_OPTION(DISTFLOW_NODE_ID_IN_USE, taken.data, options.node_id = taken.data);
-    distflow_buf_free(&taken);
-    BAD_NODE_OPTION(DISTFLOW_PMD_UNAVAILABLE, "127.0.0.1",
-                    (options.pmd_host = "127.0.0.1", options.pmd_port = deaf_port,
-                     options.start_timeout_ms = 50));
-    CHECK_EQ(registered(pmd), 2);
-}
-
-#define BAD_PMD_OPTION(status, words, change)                                                      \
-    do {                                                                                           \
-        distflow_pmd_options options;                                                              \
-        WORKS(distflow_pmd_options_init(&options, sizeof options));                                \
-        options.port = 0;                                                                          \
-        distflow_pmd *opened = (distflow_pmd *)own_memory;                                         \
-        change;                                                                                    \
-        FAILS(status, words, distflow_pmd_open(&options, &opened));                                \
-        CHECK(opened == NULL);                                                                     \
-    } while (0)
-
-static void test_distflow_pmd_open(void) {
-    distflow_pmd_options good;
-    WORKS(distflow_pmd_options_init(&good, sizeof good));
-    WRONG("pmd_out is NULL", distflow_pmd_open(&good, NULL));
-    WRONG("pmd_out is NULL", distflow_pmd_open(NULL, NULL));
-    for (size_t i = 0; i < SIZES; i++)
-        BAD_PMD_OPTION(DISTFLOW_INVALID_ARGUMENT, "struct_size", options.struct_size = BAD_SIZES[i]);
-    for (size_t i = 0; i < sizeof good.reserved; i++)
-        BAD_PMD_OPTION(DISTFLOW_INVALID_ARGUMENT, "reserved", options.reserved[i] = 1);
-    size_t later = sizeof good + 24;
-    distflow_pmd_options *room = calloc(1, later);
-    CHECK(room != NULL);
-    *room = good;
-    room->port = 0;
-    room->struct_size = later;
-    distflow_pmd *opened;
-    WORKS(distflow_pmd_open(room, &opened));
-    distflow_pmd_free(opened);
-    for (size_t i = sizeof good; i < later; i++) {
-        ((unsigned char *)room)[i] = 0x80;
-        WRONG("later", distflow_pmd_open(room, &opened));
-        ((unsigned char *)room)[i] = 0;
-    }
-    free(room);
-    for (size_t i = 0; i < sizeof NOT_UTF8 / sizeof *NOT_UTF8; i++)
-        BAD_PMD_OPTION(DISTFLOW_INVALID_ARGUMENT, "host is not valid UTF-8",
-                       options.host = NOT_UTF8[i]);
-    char *text = endless();
-    BAD_PMD_OPTION(DISTFLOW_INVALID_ARGUMENT, "host has no NUL byte", options.host = text);
-    free(text);
-    BAD_PMD_OPTION(DISTFLOW_INSECURE, "0.0.0.0", options.host = "0.0.0.0");
-    BAD_PMD_OPTION(DISTFLOW_INSECURE, "::", options.host = "::");
-    BAD_PMD_OPTION(DISTFLOW_INSECURE, "''", options.host = "");
-    char number[16];
-    snprintf(number, sizeof number, "%d", port);
-    BAD_PMD_OPTION(DISTFLOW_ADDRESS_IN_USE, number, options.port = port);
-}
-
-static void test_distflow_pmd_client_open(void) {
-    distflow_pmd_client *opened = (distflow_pmd_client *)own_memory;
-    WRONG("client_out is NULL", distflow_pmd_client_open(NULL, port, -1, NULL));
-    WRONG("port", distflow_pmd_client_open(NULL, 0, -1, &opened));
-    CHECK(opened == NULL);
-    BAD_TEXTS("host", distflow_pmd_client_open(text, port, -1, &opened));
-    FAILS(DISTFLOW_PMD_UNAVAILABLE, "127.0.0.1",
-          distflow_pmd_client_open("127.0.0.1", deaf_port, LIMIT_MS, &opened));
-    FAILS(DISTFLOW_TIMEOUT, "localhost", distflow_pmd_client_open(NULL, port, 0, &opened));
-    /* A node is no PMD. */
-    uint16_t of_node;
-    WORKS(distflow_node_port(a, &of_node));
-    FAILS(DISTFLOW_NOT_PMD, "localhost",
-          distflow_pmd_client_open(NULL, of_node, LIMIT_MS, &opened));
-    CHECK(opened == NULL);
-    WORKS(distflow_pmd_client_open("localhost", port, INT64_MAX, &opened));
-    distflow_pmd_client_free(opened);
-    WORKS(distflow_pmd_client_open("::1", port, INT64_MIN, &opened));
-    distflow_pmd_client_free(opened);
-}
-
-/* --- nodes ---------------------------------------------------------------------------------- */
-
-static void test_distflow_node_id(void) {
-    distflow_buf buf;
-    BAD_NODES(distflow_node_id(handle, &buf));
-    BAD_NODES(distflow_node_id(handle, NULL));
-    WRONG("id_out is NULL", distflow_node_id(a, NULL));
-    WORKS(distflow_node_id(closed_node, &buf));
-    distflow_buf_free(&buf);
-}
-
-static void test_distflow_node_alias(void) {
-    distflow_buf buf;
-    BAD_NODES(distflow_node_alias(handle, &buf));
-    WRONG("alias_out is NULL", distflow_node_alias(a, NULL));
-    WORKS(distflow_node_alias(closed_node, &buf));
-    CHECK(strcmp(buf.data, "closed") == 0);
-    distflow_buf_free(&buf);
-}
-
-static void test_distflow_node_port(void) {
-    uint16_t number;
-    BAD_NODES(distflow_node_port(handle, &number));
-    WRONG("port_out is NULL", distflow_node_port(a, NULL));
-    WORKS(distflow_node_port(closed_node, &number));
-}
-
-static void test_distflow_node_is_registered(void) {
-    bool yes = true;
-    BAD_NODES(distflow_node_is_registered(handle, &yes));
-    WRONG("registered_out is NULL", distflow_node_is_registered(a, NULL));
-    WORKS(distflow_node_is_registered(closed_node, &yes));
-    CHECK(!yes);
-}
-
-static void test_distflow_node_peers(void) {
-    distflow_peers peers;
-    BAD_NODES(distflow_node_peers(handle, &peers));
-    WRONG("peers_out is NULL", distflow_node_peers(a, NULL));
-    FAILS(DISTFLOW_CLOSED, "closed", distflow_node_peers(closed_node, &peers));
-}
-
-static void test_distflow_node_discover(void) {
-    distflow_peers peers;
-    BAD_NODES(distflow_node_discover(handle, NULL, -1, &peers));
-    WRONG("peers_out is NULL", distflow_node_discover(a, NULL, -1, NULL));
-    BAD_TEXTS("prefix", distflow_node_discover(a, text, -1, &peers));
-    FAILS(DISTFLOW_CLOSED, "closed", distflow_node_discover(closed_node, NULL, -1, &peers));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_node_discover(a, NULL, 0, &peers));
-    WORKS(distflow_node_discover(a, "", INT64_MAX, &peers));
-    CHECK_EQ(peers.len, 1);
-    distflow_peers_free(&peers);
-    WORKS(distflow_node_discover(a, "no-such", INT64_MIN, &peers));
-    CHECK_EQ(peers.len, 0);
-}
-
-static void test_distflow_node_stats(void) {
-    distflow_stats stats = {.struct_size = sizeof stats};
-    BAD_NODES(distflow_node_stats(handle, &stats));
-    WRONG("stats is NULL", distflow_node_stats(a, NULL));
-    for (size_t i = 0; i < SIZES; i++) {
-        stats.struct_size = BAD_SIZES[i];
-        WRONG("struct_size", distflow_node_stats(a, &stats));
-    }
-    size_t later = sizeof stats + 40;
-    unsigned char *room = malloc(later);
-    CHECK(room != NULL);
-    memset(room, 0x5a, later);
-    memcpy(room, &later, sizeof later);
-    WORKS(distflow_node_stats(a, (distflow_stats *)(void *)room));
-    for (size_t i = sizeof stats; i < later; i++) CHECK_EQ(room[i], 0);
-    free(room);
-    stats.struct_size = sizeof stats;
-    WORKS(distflow_node_stats(closed_node, &stats));
-}
-
-static void test_distflow_node_close(void) {
-    BAD_NODES(distflow_node_close(handle, -1));
-    WORKS(distflow_node_close(closed_node, -1));
-    WORKS(distflow_node_close(closed_node, 0));
-    WORKS(distflow_node_close(closed_node, INT64_MIN));
-    WORKS(distflow_node_close(closed_node, INT64_MAX));
-}
-
-static void test_distflow_node_free(void) {
-    for (size_t i = 0; i < BAD_MAX; i++) distflow_node_free(bad_nodes[i]);
-    uint16_t number;
-    WORKS(distflow_node_port(a, &number));
-    WORKS(distflow_pmd_port(pmd, &number));
-    distflow_node *node = open_node(port, "twice");
-    distflow_node_free(node);
-    distflow_node_free(node);
-    FAILS(DISTFLOW_INVALID_HANDLE, "freed", distflow_node_port(node, &number));
-}
-
-/* JSON text that is none. */
-static const char *const NOT_JSON[] = {
-    " ",      "{",       "}",        "[1,]",     "{\"a\":}", "{a:1}",     "{\"a\" 1}", "nope",
-    "NaN",    "01",      "1.",       "-",        "1 2",      "'a'",       "\"a",       "\"\n\"",
-    "\"\\x\"", "\"\xff\"", "\xff\xfe", "[1}",      "tru",      "\"\\u12\"", "+1",       "1e",
-    "[]]",    "{},",     "\xef\xbb\xbf" "1",
-};
-
-#define SENDS(send)                                                                                \
-    do {                                                                                           \
-        BAD_NODES(send(handle, "b", "1", 1));                                                      \
-        BAD_NODES(send(handle, NULL, NULL, SIZE_MAX));                                             \
-        FAILS(DISTFLOW_CLOSED, "closed", send(closed_node, "b", "1", 1));                          \
-        FAILS(DISTFLOW_CLOSED, "closed", send(closed_node, NULL, NULL, 1));                        \
-        WRONG("target is NULL", send(a, NULL, "1", 1));                                            \
-        BAD_TEXTS("target", send(a, text, "1", 1));                                                \
-        FAILS(DISTFLOW_RESOLVE_FAILED, "no-such", send(a, "no-such", "1", 1));                     \
-        WRONG("target is empty", send(a, "", "1", 1));                                               \
-        WRONG("payload is NULL", send(a, "b", NULL, 1));                                           \
-        WRONG("payload is NULL", send(a, "b", NULL, SIZE_MAX));                                    \
-        WRONG("payload cannot be", send(a, "b", "1", SIZE_MAX));                                   \
-        WRONG("payload cannot be", send(a, "b", "1", SIZE_MAX / 2 + 1));                           \
-        FAILS(DISTFLOW_TOO_LARGE, "payload", send(a, "b", "1", SIZE_MAX / 2));                     \
-        FAILS(DISTFLOW_TOO_LARGE, "payload", send(a, "b", "1", (16u << 20) + 1));                  \
-        for (size_t i = 0; i < sizeof NOT_JSON / sizeof *NOT_JSON; i++)                            \
-            FAILS(DISTFLOW_INVALID_JSON, "JSON", send(a, "b", NOT_JSON[i], strlen(NOT_JSON[i])));  \
-        FAILS(DISTFLOW_INVALID_JSON, "JSON", send(a, "b", "1", 2)); /* With its NUL. */            \
-        char *deep = nested(65), *deepest = nested(100000), *allowed = nested(64);                 \
-        FAILS(DISTFLOW_INVALID_JSON, "64", send(a, "b", deep, strlen(deep)));                      \
-        FAILS(DISTFLOW_INVALID_JSON, "64", send(a, "b", deepest, strlen(deepest)));                \
-        FAILS(DISTFLOW_TOO_LARGE, "1024", send(small, "b", frame, 1025));                          \
-        FAILS(DISTFLOW_TOO_LARGE, "1024", send(small, "b", frame, 1024));                          \
-        WORKS(send(a, "b", allowed, strlen(allowed)));                                             \
-        WORKS(send(a, "b", NULL, 0));                                                              \
-        WORKS(send(a, "b", (const char *)(uintptr_t)1, 0));                                        \
-        free(deep);                                                                                \
-        free(deepest);                                                                             \
-        free(allowed);                                                                             \
-    } while (0)
-
-/* A node with the smallest frames, and a payload that fills one, without room for its envelope. */
-static distflow_node *open_small(void) {
-    distflow_node_options options = node_options(port, "small");
-    options.frame_bytes_max = 1024;
-    distflow_node *small;
-    OK(distflow_node_open(&options, &small));
-    send_text(small, "b", "1");
-    return small;
-}
-
-static char *frame_text(void) {
-    char *text = long_text(1025);
-    text[0] = text[1023] = '"';
-    text[1024] = ' ';
-    return text;
-}
-
-#define SEND(node, target, payload, len) distflow_node_send(node, target, payload, len, LIMIT_MS)
-
-static void test_distflow_node_send(void) {
-    send_text(a, "b", "1");
-    distflow_node *small = open_small();
-    char *frame = frame_text();
-    SENDS(SEND);
-    WORKS(distflow_node_send(a, "b", "1", 1, 0));
-    WORKS(distflow_node_send(a, "b", "1", 1, INT64_MAX));
-    WORKS(distflow_node_send(a, "b", "1", 1, INT64_MIN));
-    free(frame);
-    distflow_node_free(small);
-}
-
-static void test_distflow_node_try_send(void) {
-    send_text(a, "b", "1");
-    distflow_node *small = open_small();
-    char *frame = frame_text();
-    SENDS(distflow_node_try_send);
-    free(frame);
-    distflow_node_free(small);
-}
-
-static void test_distflow_node_recv(void) {
-    distflow_message message;
-    BAD_NODES(distflow_node_recv(handle, -1, &message));
-    BAD_NODES(distflow_node_recv(handle, -1, NULL));
-    WRONG("message_out is NULL", distflow_node_recv(a, -1, NULL));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_node_recv(a, 0, &message));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_node_recv(a, 1, &message));
-    FAILS(DISTFLOW_CLOSED, "ended", distflow_node_recv(closed_node, -1, &message));
-    FAILS(DISTFLOW_CLOSED, "ended", distflow_node_recv(closed_node, INT64_MAX, &message));
-}
-
-static void test_distflow_node_recv_many(void) {
-    distflow_messages messages;
-    BAD_NODES(distflow_node_recv_many(handle, 1, -1, &messages));
-    WRONG("messages_out is NULL", distflow_node_recv_many(a, 1, -1, NULL));
-    WRONG("max is 0", distflow_node_recv_many(a, 0, -1, &messages));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_node_recv_many(a, SIZE_MAX, 0, &messages));
-    FAILS(DISTFLOW_CLOSED, "ended", distflow_node_recv_many(closed_node, 1, -1, &messages));
-}
-
-static void test_distflow_node_watch(void) {
-    BAD_NODES(distflow_node_watch(handle));
-    FAILS(DISTFLOW_CLOSED, "closed", distflow_node_watch(closed_node));
-    WORKS(distflow_node_watch(b));
-    WORKS(distflow_node_watch(b));
-}
-
-static void test_distflow_node_recv_event(void) {
-    distflow_event event;
-    BAD_NODES(distflow_node_recv_event(handle, -1, &event));
-    WRONG("event_out is NULL", distflow_node_recv_event(a, -1, NULL));
-    FAILS(DISTFLOW_NOT_STARTED, "distflow_node_watch", distflow_node_recv_event(a, -1, &event));
-    FAILS(DISTFLOW_NOT_STARTED, "distflow_node_watch",
-          distflow_node_recv_event(closed_node, -1, &event));
-    distflow_node *node = open_node(port, "watches");
-    WORKS(distflow_node_watch(node));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_node_recv_event(node, 0, &event));
-    WORKS(distflow_node_close(node, -1));
-    while (distflow_node_recv_event(node, 0, &event) == DISTFLOW_OK) distflow_event_free(&event);
-    FAILS(DISTFLOW_CLOSED, "ended", distflow_node_recv_event(node, INT64_MAX, &event));
-    distflow_node_free(node);
-}
-
-static void test_distflow_node_fd(void) {
-    int fd;
-    BAD_NODES(distflow_node_fd(handle, &fd));
-    WRONG("fd_out is NULL", distflow_node_fd(a, NULL));
-    WORKS(distflow_node_fd(closed_node, &fd));
-}
-
-static void on_message(distflow_node *node, const distflow_message *message, void *pointer) {
-    (void)node, (void)message, (void)pointer;
-    FAIL("called");
-}
-
-static void on_messages(distflow_node *node, const distflow_message *messages, size_t len,
-                        void *pointer) {
-    (void)node, (void)messages, (void)len, (void)pointer;
-    FAIL("called");
-}
-
-static void on_event(distflow_node *node, const distflow_event *event, void *pointer) {
-    (void)node, (void)event, (void)pointer;
-    FAIL("called");
-}
-
-static void on_pmd_event(distflow_pmd *object, const distflow_event *event, void *pointer) {
-    (void)object, (void)event, (void)pointer;
-    FAIL("called");
-}
-
-#define REGISTERS(function, callback)                                                              \
-    do {                                                                                           \
-        context self = {0};                                                                        \
-        BAD_NODES(function(handle, callback, &self, drop_context));                                \
-        CHECK_EQ(self.drops, BAD_MAX);                                                             \
-        BAD_NODES(function(handle, NULL, NULL, NULL));                                             \
-        WRONG("callback is NULL", function(a, NULL, &self, drop_context));                         \
-        WRONG("callback is NULL", function(a, NULL, NULL, NULL));                                  \
-        FAILS(DISTFLOW_CLOSED, "closed", function(closed_node, callback, &self, drop_context));    \
-        CHECK_EQ(self.drops, BAD_MAX + 2);                                                         \
-    } while (0)
-
-static void test_distflow_node_on_message(void) {
-    REGISTERS(distflow_node_on_message, on_message);
-}
-
-static void test_distflow_node_on_messages(void) {
-    REGISTERS(distflow_node_on_messages, on_messages);
-}
-
-static void test_distflow_node_on_event(void) {
-    REGISTERS(distflow_node_on_event, on_event);
-}
-
-/* --- PMDs ----------------------------------------------------------------------------------- */
-
-static void test_distflow_pmd_port(void) {
-    uint16_t number;
-    BAD_PMDS(distflow_pmd_port(handle, &number));
-    WRONG("port_out is NULL", distflow_pmd_port(pmd, NULL));
-    WORKS(distflow_pmd_port(closed_pmd, &number));
-}
-
-static void test_distflow_pmd_is_running(void) {
-    bool yes = true;
-    BAD_PMDS(distflow_pmd_is_running(handle, &yes));
-    WRONG("running_out is NULL", distflow_pmd_is_running(pmd, NULL));
-    WORKS(distflow_pmd_is_running(closed_pmd, &yes));
-    CHECK(!yes);
-}
-
-static void test_distflow_pmd_snapshot(void) {
-    distflow_peers peers;
-    BAD_PMDS(distflow_pmd_snapshot(handle, &peers));
-    WRONG("peers_out is NULL", distflow_pmd_snapshot(pmd, NULL));
-    FAILS(DISTFLOW_CLOSED, "closed", distflow_pmd_snapshot(closed_pmd, &peers));
-}
-
-static void test_distflow_pmd_recv_event(void) {
-    distflow_event event;
-    BAD_PMDS(distflow_pmd_recv_event(handle, -1, &event));
-    WRONG("event_out is NULL", distflow_pmd_recv_event(pmd, -1, NULL));
-    uint16_t own;
-    distflow_pmd *quiet = open_pmd(&own);
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_pmd_recv_event(quiet, 0, &event));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_pmd_recv_event(quiet, 1, &event));
-    distflow_pmd_free(quiet);
-    while (distflow_pmd_recv_event(closed_pmd, -1, &event) == DISTFLOW_OK)
-        distflow_event_free(&event);
-    FAILS(DISTFLOW_CLOSED, "ended", distflow_pmd_recv_event(closed_pmd, -1, &event));
-}
-
-static void test_distflow_pmd_fd(void) {
-    int fd;
-    BAD_PMDS(distflow_pmd_fd(handle, &fd));
-    WRONG("fd_out is NULL", distflow_pmd_fd(pmd, NULL));
-    WORKS(distflow_pmd_fd(closed_pmd, &fd));
-}
-
-static void test_distflow_pmd_on_event(void) {
-    context self = {0};
-    BAD_PMDS(distflow_pmd_on_event(handle, on_pmd_event, &self, drop_context));
-    CHECK_EQ(self.drops, BAD_MAX);
-    WRONG("callback is NULL", distflow_pmd_on_event(pmd, NULL, &self, drop_context));
-    FAILS(DISTFLOW_CLOSED, "closed",
-          distflow_pmd_on_event(closed_pmd, on_pmd_event, &self, drop_context));
-    CHECK_EQ(self.drops, BAD_MAX + 2);
-}
-
-static void test_distflow_pmd_close(void) {
-    BAD_PMDS(distflow_pmd_close(handle, -1));
-    WORKS(distflow_pmd_close(closed_pmd, -1));
-    WORKS(distflow_pmd_close(closed_pmd, 0));
-    WORKS(distflow_pmd_close(closed_pmd, INT64_MAX));
-}
-
-static void test_distflow_pmd_free(void) {
-    for (size_t i = 0; i < BAD_MAX; i++) distflow_pmd_free(bad_pmds[i]);
-    bool yes = false;
-    WORKS(distflow_pmd_is_running(pmd, &yes));
-    CHECK(yes);
-    uint16_t number;
-    distflow_pmd *twice = open_pmd(&number);
-    distflow_pmd_free(twice);
-    distflow_pmd_free(twice);
-    FAILS(DISTFLOW_INVALID_HANDLE, "freed", distflow_pmd_port(twice, &number));
-}
-
-/* --- clients -------------------------------------------------------------------------------- */
-
-static void test_distflow_pmd_client_list(void) {
-    distflow_peers peers;
-    BAD_CLIENTS(distflow_pmd_client_list(handle, NULL, -1, &peers));
-    WRONG("peers_out is NULL", distflow_pmd_client_list(client, NULL, -1, NULL));
-    BAD_TEXTS("prefix", distflow_pmd_client_list(client, text, -1, &peers));
-    FAILS(DISTFLOW_CLOSED, "closed", distflow_pmd_client_list(closed_client, NULL, -1, &peers));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_pmd_client_list(client, NULL, 0, &peers));
-    /* The connection is as good as before. */
-    WORKS(distflow_pmd_client_list(client, "", INT64_MAX, &peers));
-    CHECK_EQ(peers.len, 2);
-    distflow_peers_free(&peers);
-}
-
-static void test_distflow_pmd_client_resolve(void) {
-    distflow_peers peers;
-    BAD_CLIENTS(distflow_pmd_client_resolve(handle, "a", -1, &peers));
-    WRONG("peers_out is NULL", distflow_pmd_client_resolve(client, "a", -1, NULL));
-    WRONG("name is NULL", distflow_pmd_client_resolve(client, NULL, -1, &peers));
-    BAD_TEXTS("name", distflow_pmd_client_resolve(client, text, -1, &peers));
-    FAILS(DISTFLOW_CLOSED, "closed", distflow_pmd_client_resolve(closed_client, "a", -1, &peers));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_pmd_client_resolve(client, "a", 0, &peers));
-    FAILS(DISTFLOW_NODE_NOT_FOUND, "", distflow_pmd_client_resolve(client, "no-such", -1, &peers));
-    WORKS(distflow_pmd_client_resolve(client, "a", INT64_MIN, &peers));
-    CHECK_EQ(peers.len, 1);
-    distflow_peers_free(&peers);
-}
-
-static void test_distflow_pmd_client_kill(void) {
-    BAD_CLIENTS(distflow_pmd_client_kill(handle, -1));
-    FAILS(DISTFLOW_CLOSED, "closed", distflow_pmd_client_kill(closed_client, -1));
-    FAILS(DISTFLOW_TIMEOUT, "time", distflow_pmd_client_kill(client, 0));
-    uint16_t own;
-    distflow_pmd *victim = open_pmd(&own);
-    distflow_pmd_client *killer;
-    distflow_peers peers;
-    WORKS(distflow_pmd_client_open(NULL, own, LIMIT_MS, &killer));
-    WORKS(distflow_pmd_client_kill(killer, LIMIT_MS));
-    bool yes = true;
-    WAIT_UNTIL(distflow_pmd_is_running(victim, &yes) == DISTFLOW_OK && !yes);
-    FAILS(DISTFLOW_PMD_UNAVAILABLE, "", distflow_pmd_client_kill(killer, LIMIT_MS));
-    FAILS(DISTFLOW_PMD_UNAVAILABLE, "", distflow_pmd_client_list(killer, NULL, LIMIT_MS, &peers));
-    distflow_pmd_client_free(killer);
-    distflow_pmd_free(victim);
-}
-
-static void test_distflow_pmd_client_close(void) {
-    BAD_CLIENTS(distflow_pmd_client_close(handle));
-    WORKS(distflow_pmd_client_close(closed_client));
-    WORKS(distflow_pmd_client_close(closed_client));
-}
-
-static void test_distflow_pmd_client_free(void) {
-    for (size_t i = 0; i < BAD_MAX; i++) distflow_pmd_client_free(bad_clients[i]);
-    distflow_peers peers;
-    WORKS(distflow_pmd_client_list(client, NULL, LIMIT_MS, &peers));
-    distflow_peers_free(&peers);
-    distflow_pmd_client *twice;
-    WORKS(distflow_pmd_client_open(NULL, port, LIMIT_MS, &twice));
-    distflow_pmd_client_free(twice);
-    distflow_pmd_client_free(twice);
-    FAILS(DISTFLOW_INVALID_HANDLE, "freed", distflow_pmd_client_close(twice));
-}
+#include "misuse_open.h"
+#include "misuse_node.h"
+#include "misuse_pmd.h"
 
 /* --- the log -------------------------------------------------------------------------------- */
 
@@ -973,6 +339,14 @@ static void test_distflow_log_set(void) {
     WORKS(distflow_log_set(DISTFLOW_LOG_OFF, on_record, &self, NULL));
     CHECK_EQ(self.drops, drops);
 }
+
+/* --- documents ------------------------------------------------------------------------------- */
+
+#include "misuse_doc.h"
+
+/* --- game sessions --------------------------------------------------------------------------- */
+
+#include "misuse_session.h"
 
 /* --- hosts that cannot be looked up --------------------------------------------------------- */
 
@@ -1091,6 +465,36 @@ static void emptied(void) {
         EMPTIES(distflow_peers, distflow_peers_free,
                 distflow_pmd_client_resolve(clients[i], "a", 0, &filled));
     }
+    distflow_doc *docs[] = {NULL, stale_doc, (distflow_doc *)a};
+    for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
+        EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_json(docs[i], &filled));
+        EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_snapshot(docs[i], &filled));
+        EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_get(docs[i], "/x", &filled));
+        EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_set(docs[i], "/x", "1", 1, &filled));
+        EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_delete(docs[i], "/x", &filled));
+        EMPTIES(distflow_buf, distflow_buf_free,
+                distflow_doc_since(docs[i], NULL, 0, &filled, NULL));
+    }
+    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_set(doc, "x", "1", 1, &filled));
+    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_delete(doc, "x", &filled));
+    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_get(doc, "x", &filled));
+    EMPTIES(distflow_buf, distflow_buf_free,
+            distflow_doc_diff_snapshots(NULL, 0, NULL, 0, &filled));
+    distflow_session *sessions[] = {NULL, stale_session, (distflow_session *)a, left_session};
+    for (size_t i = 0; i < sizeof sessions / sizeof *sessions; i++) {
+        distflow_session_event event;
+        while (distflow_session_recv_event(sessions[i], 0, &event) == DISTFLOW_OK)
+            distflow_session_event_free(&event);
+        EMPTIES(distflow_session_event, distflow_session_event_free,
+                distflow_session_recv_event(sessions[i], 0, &filled));
+        if (sessions[i] == left_session) break;
+        EMPTIES(distflow_buf, distflow_buf_free, distflow_session_id(sessions[i], &filled));
+        EMPTIES(distflow_buf, distflow_buf_free, distflow_session_instance(sessions[i], &filled));
+        EMPTIES(distflow_buf, distflow_buf_free, distflow_session_view(sessions[i], &filled));
+    }
+    EMPTIES(distflow_buf, distflow_buf_free,
+            distflow_session_list_sessions(stale_list, NULL, &filled));
+    EMPTIES(distflow_buf, distflow_buf_free, distflow_session_list_sessions(list, "\xff", &filled));
     if (failures > 0) FAIL("%d calls left a struct as it was", failures);
 }
 
@@ -1147,6 +551,66 @@ static const test_case FUNCTIONS[] = {
     FUNCTION(distflow_pmd_client_close),
     FUNCTION(distflow_pmd_client_free),
     FUNCTION(distflow_log_set),
+    FUNCTION(distflow_doc_open),
+    FUNCTION(distflow_doc_free),
+    FUNCTION(distflow_doc_replica),
+    FUNCTION(distflow_doc_source),
+    FUNCTION(distflow_doc_json),
+    FUNCTION(distflow_doc_canonical),
+    FUNCTION(distflow_doc_hash),
+    FUNCTION(distflow_doc_clock),
+    FUNCTION(distflow_doc_snapshot),
+    FUNCTION(distflow_doc_snapshot_json),
+    FUNCTION(distflow_doc_events),
+    FUNCTION(distflow_doc_metrics),
+    FUNCTION(distflow_doc_metrics_prometheus),
+    FUNCTION(distflow_doc_causal_graph),
+    FUNCTION(distflow_doc_get),
+    FUNCTION(distflow_doc_set),
+    FUNCTION(distflow_doc_delete),
+    FUNCTION(distflow_doc_receive),
+    FUNCTION(distflow_doc_receive_batch),
+    FUNCTION(distflow_doc_since),
+    FUNCTION(distflow_doc_encode_since),
+    FUNCTION(distflow_doc_restore),
+    FUNCTION(distflow_doc_merge),
+    FUNCTION(distflow_doc_flush),
+    FUNCTION(distflow_doc_checkpoint),
+    FUNCTION(distflow_doc_listen),
+    FUNCTION(distflow_doc_watch),
+    FUNCTION(distflow_doc_unwatch),
+    FUNCTION(distflow_doc_set_members),
+    FUNCTION(distflow_doc_drain_pending),
+    FUNCTION(distflow_doc_clean_pending),
+    FUNCTION(distflow_doc_gc_log),
+    FUNCTION(distflow_doc_gc_tombstones),
+    FUNCTION(distflow_doc_inspect),
+    FUNCTION(distflow_doc_logged),
+    FUNCTION(distflow_doc_replay),
+    FUNCTION(distflow_doc_diff_snapshots),
+    FUNCTION(distflow_session_create),
+    FUNCTION(distflow_session_join),
+    FUNCTION(distflow_session_observe),
+    FUNCTION(distflow_session_id),
+    FUNCTION(distflow_session_instance),
+    FUNCTION(distflow_session_view),
+    FUNCTION(distflow_session_leave),
+    FUNCTION(distflow_session_free),
+    FUNCTION(distflow_session_start),
+    FUNCTION(distflow_session_end),
+    FUNCTION(distflow_session_hand_over),
+    FUNCTION(distflow_session_reserve),
+    FUNCTION(distflow_session_release),
+    FUNCTION(distflow_session_register),
+    FUNCTION(distflow_session_publish),
+    FUNCTION(distflow_session_event_free),
+    FUNCTION(distflow_session_recv_event),
+    FUNCTION(distflow_session_fd),
+    FUNCTION(distflow_session_on_event),
+    FUNCTION(distflow_session_list_open),
+    FUNCTION(distflow_session_list_sessions),
+    FUNCTION(distflow_session_list_wait),
+    FUNCTION(distflow_session_list_free),
 };
 
 int main(int argc, char **argv) {
@@ -1156,6 +620,8 @@ int main(int argc, char **argv) {
         return 0;
     }
     make_world();
+    make_docs();
+    make_sessions();
     if (argc == 2 && strcmp(argv[1], "emptied") == 0) {
         emptied();
     } else if (argc == 2 && strcmp(argv[1], "hosts") == 0) {
@@ -1166,6 +632,8 @@ int main(int argc, char **argv) {
         CHECK_EQ(argc, 1);
         for (size_t i = 0; i < count; i++) FUNCTIONS[i].run();
     }
+    end_sessions();
+    end_docs();
     end_world();
     puts("passed");
     return 0;

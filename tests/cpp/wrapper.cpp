@@ -2,8 +2,10 @@
 
 #include <distflow.hpp>
 #include <distflow.hpp>
+#include <cstdlib>
 #include <future>
 #include <iostream>
+#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -40,6 +42,7 @@ constexpr bool is_owner = std::is_nothrow_move_constructible_v<Type> &&
 static_assert(is_owner<distflow::Node> && is_owner<distflow::Pmd>);
 static_assert(is_owner<distflow::PmdClient> && is_owner<distflow::Message>);
 static_assert(is_owner<distflow::Messages> && is_owner<distflow::Event>);
+static_assert(is_owner<distflow::Doc>);
 static_assert(is_owner<distflow::Peers> && is_owner<distflow::Peer>);
 static_assert(std::is_copy_constructible_v<distflow::NodeRef>);
 static_assert(noexcept(std::declval<distflow::Node &>().try_send("", "")));
@@ -240,6 +243,136 @@ void log() {
     distflow::set_log_off();
 }
 
+void documents() {
+    distflow::Doc a("a", R"({"users":{}})");
+    distflow::Doc b("b", R"({"users":{}})", R"({"members":["a","b"]})");
+    EXPECT(a.replica() == "a" && a.source() == "a" && a.clock() == "{}");
+    a.listen();
+    const std::uint64_t watch = a.watch("users.*");
+    const std::string first = a.set("/users/alice", "1");
+    const std::string second = a.set(R"(["users","bob"])", "[2]");
+    EXPECT(a.get("/users/bob/0") == "2" && !a.get("/users/carol"));
+    EXPECT(b.receive(second) == distflow::Outcome::pending);
+    b.drain_pending();
+    b.clean_pending();
+    EXPECT(b.receive(first) == distflow::Outcome::applied);
+    EXPECT(b.receive(first) == distflow::Outcome::duplicate);
+    EXPECT(a.json() == b.json() && a.canonical() == b.canonical() && a.hash() == b.hash());
+    EXPECT(a.events().find("\"watch\"") != std::string::npos && a.events() == "[]");
+    a.unwatch(watch);
+    EXPECT(status_of([&] { a.unwatch(watch); }) == DISTFLOW_INVALID_ARGUMENT);
+
+    b.erase("/users/bob");
+    const distflow::Difference text = b.since(a.clock());
+    EXPECT(text.is_complete && a.receive_batch(text.ops).applied == 1);
+    const distflow::Difference bytes = b.encode_since();
+    EXPECT(bytes.is_complete && a.receive_batch(bytes.ops).duplicates == 3);
+    EXPECT(a.canonical() == R"({"users":{"alice":1}})");
+    EXPECT(a.logged(0, 1) == "[" + first + "]" && a.replay(0, 1) == R"({"users":{"alice":1}})");
+
+    const std::string before = a.snapshot_json();
+    a.set("/x", "1");
+    EXPECT(distflow::Doc::diff_snapshots(before, a.snapshot_json()).find("\"x\"") !=
+           std::string::npos);
+    distflow::Doc c("c");
+    c.restore(a.snapshot());
+    b.merge(a.snapshot());
+    EXPECT(c.hash() == a.hash() && b.hash() == a.hash());
+    a.set_members(R"(["a","b"])");
+    a.set_members({});
+    a.gc_tombstones();
+    a.gc_log(0);
+    EXPECT(!a.since().is_complete);
+    EXPECT(a.metrics()[0] == '{' && a.inspect()[0] == '{' && a.causal_graph()[0] == '[');
+    EXPECT(a.metrics_prometheus().find("\"a\"") != std::string::npos);
+    a.flush();
+    a.checkpoint();
+
+    const std::string_view with_nul("/x\0", 3);
+    EXPECT(status_of([&] { a.set(with_nul, "1"); }) == DISTFLOW_INVALID_ARGUMENT);
+    EXPECT(status_of([&] { a.set("/x", "{"); }) == DISTFLOW_INVALID_JSON);
+    EXPECT(status_of([&] { b.receive("{}"); }) == DISTFLOW_INVALID_MESSAGE);
+    EXPECT(status_of([&] { distflow::Doc("d", {}, "{\"no\":1}"); }) == DISTFLOW_INVALID_ARGUMENT);
+    distflow::Doc moved(std::move(c));
+    EXPECT(moved.replica() == "c");
+    EXPECT(status_of([&] { (void)c.json(); }) == DISTFLOW_INVALID_HANDLE);
+    c = std::move(moved);
+    EXPECT(c.replica() == "c");
+}
+
+void sessions() {
+    const char *url = std::getenv("DISTFLOW_TEST_BROKER");
+    EXPECT(url != nullptr);
+    const std::string broker =
+        std::string(R"({"connectTimeoutMs":60000,"url":")") + url + R"("})";
+    const distflow::SessionList list(broker);
+    const distflow::Session one =
+        distflow::Session::create(broker, R"({"playersMin":2,"handOver":true})", "of-cpp");
+    EXPECT(one.id() == "of-cpp" && one.instance().size() == 32);
+    EXPECT(list.wait(0, std::chrono::seconds(60)).has_value());
+    EXPECT(!list.wait(UINT64_MAX - 1, {}).has_value() || !list.sessions().empty());
+    EXPECT(list.sessions("of-cpp").find("\"rows\":[") != std::string::npos);
+
+    std::promise<std::string> joined;
+    one.on_event([&](const distflow::SessionEventView &event) {
+        if (event.kind() == "member_joined") {
+            joined.set_value(std::string(event.instance()));
+        }
+    });
+    distflow::Session two = distflow::Session::join(broker, "of-cpp");
+    EXPECT(joined.get_future().get() == two.instance());
+    const distflow::Session watching = distflow::Session::observe(broker, "of-cpp");
+    EXPECT(watching.view().find("observer") != std::string::npos && watching.fd() >= 0);
+
+    const auto next = [](const distflow::Session &session, std::string_view kind) {
+        for (;;) {
+            std::optional<distflow::SessionEvent> event =
+                session.recv_event(std::chrono::seconds(60));
+            EXPECT(event.has_value());
+            if (event->kind() == kind) {
+                return std::move(*event);
+            }
+        }
+    };
+    two.reserve("Farmer");
+    EXPECT(next(two, "reserved").player() == "Farmer");
+    two.register_player("Farmer");
+    two.release("Farmer");
+    const std::string_view bytes("\0\xff", 2);
+    one.publish("move", bytes);
+    const distflow::SessionEvent game = next(two, "game");
+    EXPECT(game.name() == "move" && game.payload() == bytes && game.json()[0] == '{');
+    one.start();
+    EXPECT(next(two, "game_started").instance() == one.instance());
+    one.hand_over();
+    EXPECT(next(two, "creator_changed").instance() == two.instance());
+    // It hears of it a little later than its successor.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (one.view().find("\"role\":\"member\"") == std::string::npos) {
+        EXPECT(std::chrono::steady_clock::now() < deadline);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT(status_of([&] { one.end(); }) == DISTFLOW_REFUSED);
+    distflow::Session moved(std::move(two));
+    EXPECT(status_of([&] { (void)two.id(); }) == DISTFLOW_INVALID_HANDLE);
+    moved.end();
+    one.leave();
+    EXPECT(one.try_leave());
+    distflow::SessionEvent none;
+    while (watching.try_recv_event(none, std::chrono::seconds(60))) {
+        if (none.kind() == "ended") {
+            break;
+        }
+    }
+    EXPECT(none.kind() == "ended");
+    const std::string_view with_nul("a\0b", 3);
+    EXPECT(status_of([&] { distflow::Session::join(broker, with_nul); }) ==
+           DISTFLOW_INVALID_ARGUMENT);
+    EXPECT(status_of([&] { distflow::Session::create(broker, "{\"no\":1}"); }) ==
+           DISTFLOW_INVALID_ARGUMENT);
+    EXPECT(status_of([&] { distflow::Session::join(broker, "of-nobody"); }) == DISTFLOW_REFUSED);
+}
+
 }  // namespace
 
 int main() {
@@ -248,5 +381,7 @@ int main() {
     events_and_peers();
     callbacks();
     log();
+    documents();
+    sessions();
     std::cout << "done" << std::endl;
 }

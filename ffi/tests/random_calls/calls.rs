@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use distflow::buf::*;
 use distflow::bytes::*;
+use distflow::doc::*;
 use distflow::event::*;
 use distflow::last_error::*;
 use distflow::log::*;
@@ -39,12 +40,18 @@ const SLOW_CALLS_MAX: u32 = 2;
 /// Callbacks on the lasting objects before those are made anew.
 const CALLBACKS_MAX: u32 = 16;
 
+/// Calls that succeeded, in all worlds: sequences that only fail would show little.
+pub static SUCCEEDED: AtomicU64 = AtomicU64::new(0);
+
 /// What a handle stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Node,
     Pmd,
     Client,
+    Doc,
+    Session,
+    List,
 }
 
 /// What is known of a handle as one of a kind.
@@ -66,8 +73,11 @@ struct Slot {
 /// Places of the lasting objects.
 const NODES: [usize; 2] = [0, 1];
 const PMD: usize = 2;
-/// How many there are; the last is a client.
-const LASTING: usize = 4;
+/// Of documents that tell each other what they have.
+const DOCS: [usize; 2] = [4, 5];
+/// How many there are; the fourth is a client, the last two are a session that is looked at, and the
+/// list of sessions.
+const LASTING: usize = 8;
 
 /// The objects that sequences of calls work on.
 pub struct World {
@@ -82,248 +92,6 @@ pub struct World {
     /// Contexts that were not dropped yet.
     contexts: Arc<AtomicUsize>,
 }
-
-/// The bytes that decide; what is missing is zero.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn byte(&mut self) -> u8 {
-        self.take(1).first().copied().unwrap_or(0)
-    }
-
-    fn take(&mut self, len: usize) -> &'a [u8] {
-        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-
-    fn number(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        let taken = self.take(8);
-        bytes[..taken.len()].copy_from_slice(taken);
-        u64::from_le_bytes(bytes)
-    }
-
-    /// Small numbers, their neighbours at both ends, and any other.
-    fn extreme(&mut self) -> u64 {
-        match self.byte() {
-            255 => u64::MAX,
-            254 => i64::MAX as u64,
-            253 => u64::from(u32::MAX),
-            252 => 1 << 32,
-            251 => self.number(),
-            small => u64::from(small),
-        }
-    }
-
-    fn bytes(&mut self) -> &'a [u8] {
-        let len = usize::from(self.byte());
-        self.take(len)
-    }
-}
-
-/// A text for C that lives as long as this value.
-enum Text {
-    Null,
-    Ended(Vec<u8>),
-    /// As long as may be looked at, without a NUL byte.
-    Endless(Vec<u8>),
-}
-
-impl Text {
-    fn read(input: &mut Input<'_>) -> Self {
-        let of = |text: &[u8]| Self::Ended([text, &[0]].concat());
-        match input.byte() % 16 {
-            0 => Self::Null,
-            1 => Self::Endless(vec![b'x'; 64 << 10]),
-            2..=5 => of(input.bytes()),
-            6 => of(b""),
-            7 => of(b"\xff\xfe"),
-            8 => of(&[b'y'; 300]),
-            9..=12 => of(b"a"),
-            _ => of(b"b"),
-        }
-    }
-
-    fn pointer(&self) -> *const c_char {
-        match self {
-            Self::Null => null(),
-            Self::Ended(text) | Self::Endless(text) => text.as_ptr().cast(),
-        }
-    }
-}
-
-fn payload<'a>(input: &mut Input<'a>) -> &'a [u8] {
-    match input.byte() % 8 {
-        0 => b"",
-        1 => b"[1,2,{\"a\":null}]",
-        2 => b"\"text\"",
-        3 => b"{",
-        4 => &[b'['; 100],
-        _ => input.bytes(),
-    }
-}
-
-const CANARY: u64 = 0x00C0_FFEE_00C0_FFEE;
-
-/// What callbacks get as their context.
-struct Probe {
-    canary: u64,
-    /// What the callback does.
-    script: u8,
-    contexts: Arc<AtomicUsize>,
-}
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.canary = 0;
-        self.contexts.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-unsafe extern "C" fn drop_probe(context: *mut c_void) {
-    // SAFETY: it came from `Box::into_raw`, and the library calls this once.
-    let probe = unsafe { Box::from_raw(context.cast::<Probe>()) };
-    assert_eq!(probe.canary, CANARY, "a context was dropped twice");
-}
-
-fn script_of(context: *mut c_void) -> u8 {
-    // SAFETY: the library lends a context until it drops it.
-    let probe = unsafe { &*context.cast::<Probe>() };
-    assert_eq!(
-        probe.canary, CANARY,
-        "a callback got a context that was dropped"
-    );
-    probe.script
-}
-
-/// Reads every byte of a text, and the NUL behind it.
-fn read_text(text: &distflow_bytes) {
-    assert!(!text.data.is_null());
-    // SAFETY: the library promises a NUL byte behind the text.
-    let bytes = unsafe { std::slice::from_raw_parts(text.data.cast::<u8>(), text.len + 1) };
-    assert_eq!(bytes.last(), Some(&0));
-    assert!(std::str::from_utf8(bytes).is_ok());
-}
-
-fn read_peer(peer: &distflow_peer) {
-    let texts = [
-        &peer.node_id,
-        &peer.alias,
-        &peer.host,
-        &peer.capabilities,
-        &peer.meta,
-    ];
-    texts.into_iter().for_each(read_text);
-    assert_eq!(peer.reserved, [0; 11]);
-}
-
-fn read_event(event: &distflow_event) {
-    read_peer(&event.peer);
-    [&event.cause, &event.target, &event.text]
-        .into_iter()
-        .for_each(read_text);
-}
-
-fn read_message(message: &distflow_message) {
-    read_text(&message.from);
-    read_text(&message.payload);
-}
-
-/// What a node's callback does with its node.
-fn act(node: *mut distflow_node, script: u8) {
-    let closed = |status| status == DISTFLOW_REENTRANT_CALL || status == DISTFLOW_INVALID_HANDLE;
-    // SAFETY: every pointer is valid; handles may be anything.
-    unsafe {
-        if script & 1 != 0 {
-            assert!(closed(distflow_node_close(node, -1)));
-        }
-        if script & 2 != 0 {
-            distflow_node_try_send(node, c"b".as_ptr(), c"1".as_ptr(), 1);
-        }
-        if script & 4 != 0 {
-            let mut message = MaybeUninit::zeroed();
-            distflow_node_recv(node, 0, message.as_mut_ptr());
-            distflow_message_free(message.as_mut_ptr());
-        }
-        if script & 8 != 0 {
-            distflow_log_set(DISTFLOW_LOG_OFF, None, null_mut(), None);
-        }
-        if script & 128 != 0 {
-            distflow_node_free(node);
-            assert_eq!(distflow_node_close(node, -1), DISTFLOW_INVALID_HANDLE);
-        }
-    }
-}
-
-unsafe extern "C" fn on_message(
-    node: *mut distflow_node,
-    message: *const distflow_message,
-    context: *mut c_void,
-) {
-    // SAFETY: the library lends the message during the call, here and below.
-    read_message(unsafe { &*message });
-    act(node, script_of(context));
-    // SAFETY: as above; still so, whatever was done.
-    read_message(unsafe { &*message });
-    script_of(context);
-}
-
-unsafe extern "C" fn on_messages(
-    node: *mut distflow_node,
-    messages: *const distflow_message,
-    len: usize,
-    context: *mut c_void,
-) {
-    assert!((1..=256).contains(&len));
-    // SAFETY: the library lends that many messages during the call.
-    let messages = unsafe { std::slice::from_raw_parts(messages, len) };
-    messages.iter().for_each(read_message);
-    act(node, script_of(context));
-    messages.iter().for_each(read_message);
-    script_of(context);
-}
-
-unsafe extern "C" fn on_event(
-    node: *mut distflow_node,
-    event: *const distflow_event,
-    context: *mut c_void,
-) {
-    act(node, script_of(context));
-    // SAFETY: the library lends the event during the call.
-    read_event(unsafe { &*event });
-    script_of(context);
-}
-
-unsafe extern "C" fn on_pmd_event(
-    pmd: *mut distflow_pmd,
-    event: *const distflow_event,
-    context: *mut c_void,
-) {
-    // SAFETY: the library lends the event during the call.
-    read_event(unsafe { &*event });
-    let script = script_of(context);
-    if script & 1 != 0 {
-        let status = distflow_pmd_close(pmd, -1);
-        assert!(status == DISTFLOW_REENTRANT_CALL || status == DISTFLOW_INVALID_HANDLE);
-    }
-    if script & 128 != 0 {
-        distflow_pmd_free(pmd);
-    }
-    script_of(context);
-}
-
-unsafe extern "C" fn on_record(record: *const distflow_log_record, context: *mut c_void) {
-    script_of(context);
-    // SAFETY: the library lends the record during the call.
-    let record = unsafe { &*record };
-    [&record.target, &record.message, &record.fields]
-        .into_iter()
-        .for_each(read_text);
-}
-
-/// Calls that succeeded, in all worlds: sequences that only fail would show little.
-pub static SUCCEEDED: AtomicU64 = AtomicU64::new(0);
 
 /// Checks the outcome of a call, and that the last error is this one.
 fn check(known: Known, status: distflow_status) {
@@ -369,8 +137,27 @@ macro_rules! filled {
     }};
 }
 
+// After the macro, which they use. The paths are for those that include this file by a path.
+#[path = "callbacks.rs"]
+mod callbacks;
+#[path = "documents.rs"]
+mod documents;
+#[path = "input.rs"]
+mod input;
+#[path = "opening.rs"]
+mod opening;
+#[path = "results.rs"]
+mod results;
+#[path = "sessions.rs"]
+mod sessions;
+
+use callbacks::*;
+use input::*;
+use opening::*;
+use results::*;
+
 impl World {
-    /// Opens what lasts: a PMD, two nodes and a client.
+    /// Opens what lasts: a PMD, two nodes, a client, two documents, a session and a list of them.
     pub fn new() -> Self {
         let mut world = Self {
             slots: Vec::new(),
@@ -457,6 +244,18 @@ impl World {
             unsafe { distflow_pmd_client_open(null(), self.pmd_port, LIMIT_MS, &mut client) };
         assert_eq!(status, DISTFLOW_OK);
         self.keep(Kind::Client, client as usize);
+        for replica in [c"a", c"b"] {
+            let mut doc = null_mut();
+            // SAFETY: as above.
+            let status =
+                unsafe { distflow_doc_open(replica.as_ptr(), null(), 0, null(), 0, &mut doc) };
+            assert_eq!(status, DISTFLOW_OK);
+            self.keep(Kind::Doc, doc as usize);
+        }
+        let (session, status) = sessions::observe(c"nowhere".as_ptr());
+        assert_eq!(status, DISTFLOW_OK);
+        self.keep(Kind::Session, session as usize);
+        self.keep(Kind::List, sessions::open_list() as usize);
         (self.callbacks, self.worn) = (0, false);
     }
 
@@ -577,7 +376,7 @@ impl World {
     }
 
     fn call(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 40 {
+        match input.byte() % 56 {
             0..=17 => self.call_node(input),
             18..=23 => self.call_pmd(input),
             24..=28 => self.call_client(input),
@@ -586,6 +385,11 @@ impl World {
             32..=34 => self.open_node(input),
             35 => self.open_pmd(input),
             36 => self.open_client(input),
+            40 => self.open_doc(input),
+            41..48 => self.call_doc(input),
+            48 => self.open_session(input),
+            49..54 => self.call_session(input),
+            54.. => self.call_list(input),
             _ => self.converse(input),
         }
     }
@@ -831,132 +635,6 @@ impl World {
             distflow_log_set(level, callback, context, Some(drop_probe))
         });
     }
-
-    /// Opens a node with options that may be anything.
-    fn open_node(&mut self, input: &mut Input<'_>) {
-        let valid = self.may_be_slow(input);
-        let mut options = self.node_options();
-        let (alias, id) = (Text::read(input), Text::read(input));
-        let meta = payload(input);
-        let mut wrong = false;
-        // Time is what a sequence does not have.
-        (options.start_timeout_ms, options.request_timeout_ms) = (1_000, 1_000);
-        for _ in 0..input.byte() % 4 {
-            let value = input.extreme();
-            match input.byte() % 20 {
-                0 => options.alias = alias.pointer(),
-                1 => options.node_id = id.pointer(),
-                2 => (options.meta, options.meta_len) = (meta.as_ptr().cast(), meta.len()),
-                3 => options.meta_len = 0,
-                4 => options.mailbox_messages_max = value,
-                5 => options.mailbox_bytes_max = value,
-                6 => options.queue_bytes_max = value,
-                7 => options.frame_bytes_max = value,
-                8 => options.frame_deadline_ms = value,
-                9 => options.pmd_auto_shutdown_ms = value,
-                10 => options.heartbeat_interval_ms = value,
-                11 => options.keepalive_idle_ms = value,
-                12 => options.keepalive_interval_ms = value,
-                13 => options.tcp_user_timeout_ms = value,
-                14 => options.keepalive_probes = value as u32,
-                15 => options.overflow = value as i32,
-                16 => options.use_heartbeat = value as u8,
-                17 => options.embed_pmd = value as u8,
-                18 => {
-                    options.reserved[value as usize % 7] = 1;
-                    wrong = true;
-                }
-                _ => {
-                    options.struct_size = value as usize;
-                    wrong = options.struct_size > size_of::<distflow_node_options>();
-                }
-            }
-        }
-        if !valid && !wrong {
-            // Fails before it takes long.
-            options.pmd_port = 0;
-        }
-        // As long as a size may be that is believed.
-        let mut room = [0_u64; 512];
-        let mut node = null_mut();
-        // SAFETY: there is room for any size that is not refused at once, and texts are what
-        // they should be.
-        unsafe {
-            let copy = room.as_mut_ptr().cast::<distflow_node_options>();
-            copy.write(options);
-            let status = distflow_node_open(copy, &mut node);
-            check(Known::Live, status);
-            assert_eq!(status == DISTFLOW_OK, !node.is_null());
-            check(Known::Live, distflow_node_open(copy, null_mut()));
-        }
-        if !node.is_null() {
-            self.keep(Kind::Node, node as usize);
-        }
-    }
-
-    fn open_pmd(&mut self, input: &mut Input<'_>) {
-        if !self.may_be_slow(input) {
-            return;
-        }
-        let mut options = pmd_options();
-        options.port = 0;
-        let host = Text::read(input);
-        for _ in 0..input.byte() % 4 {
-            let value = input.extreme();
-            match input.byte() % 14 {
-                // Beyond loopback it is refused before it is looked up.
-                0 => options.host = host.pointer(),
-                1 => options.auto_shutdown_ms = value,
-                2 => options.heartbeat_ttl_ms = value,
-                3 => options.heartbeat_expel_ms = value,
-                4 => options.probe_ms = value,
-                5 => options.frame_bytes_max = value,
-                6 => options.frame_deadline_ms = value,
-                7 => options.connections_max = value,
-                8 => options.nodes_max = value,
-                9 => options.nodes_per_connection_max = value,
-                10 => options.watcher_queue_bytes_max = value,
-                11 => options.keepalive_idle_ms = value,
-                12 => options.keepalive_probes = value as u32,
-                _ => options.reserved[value as usize % 9] = 1,
-            }
-        }
-        let mut pmd = null_mut();
-        // SAFETY: every pointer is valid.
-        let status = unsafe { distflow_pmd_open(&options, &mut pmd) };
-        check(Known::Live, status);
-        assert_eq!(status == DISTFLOW_OK, !pmd.is_null());
-        if !pmd.is_null() {
-            let mut port = 0;
-            // SAFETY: every pointer is valid.
-            check(Known::Live, unsafe { distflow_pmd_port(pmd, &mut port) });
-            self.keep(Kind::Pmd, pmd as usize);
-            if input.byte() & 1 != 0 {
-                self.connect(c"localhost".as_ptr(), port, 100);
-            }
-        }
-    }
-
-    fn open_client(&mut self, input: &mut Input<'_>) {
-        if self.may_be_slow(input) {
-            self.connect(null(), self.pmd_port, LIMIT_MS);
-            return;
-        }
-        // A name is not looked up when the port is none.
-        let host = Text::read(input);
-        self.connect(host.pointer(), 0, LIMIT_MS);
-    }
-
-    fn connect(&mut self, host: *const c_char, port: u16, timeout_ms: i64) {
-        let mut client = null_mut();
-        // SAFETY: every pointer is valid.
-        let status = unsafe { distflow_pmd_client_open(host, port, timeout_ms, &mut client) };
-        check(Known::Live, status);
-        assert_eq!(status == DISTFLOW_OK, !client.is_null());
-        if !client.is_null() {
-            self.keep(Kind::Client, client as usize);
-        }
-    }
 }
 
 fn free(slot: Slot) {
@@ -964,33 +642,10 @@ fn free(slot: Slot) {
         Kind::Node => distflow_node_free(slot.handle as *mut _),
         Kind::Pmd => distflow_pmd_free(slot.handle as *mut _),
         Kind::Client => distflow_pmd_client_free(slot.handle as *mut _),
+        Kind::Doc => distflow_doc_free(slot.handle as *mut _),
+        Kind::Session => distflow::session::distflow_session_free(slot.handle as *mut _),
+        Kind::List => distflow::session_list::distflow_session_list_free(slot.handle as *mut _),
     }
-}
-
-fn pmd_options() -> distflow_pmd_options {
-    let mut options = MaybeUninit::uninit();
-    // SAFETY: the function fills the struct.
-    unsafe {
-        let size = size_of::<distflow_pmd_options>();
-        let status = distflow_pmd_options_init(options.as_mut_ptr(), size);
-        assert_eq!(status, DISTFLOW_OK);
-        options.assume_init()
-    }
-}
-
-fn read_peers(peers: &distflow_peers) {
-    if peers.len > 0 {
-        // SAFETY: the library gives that many.
-        let items = unsafe { std::slice::from_raw_parts(peers.items, peers.len) };
-        items.iter().for_each(read_peer);
-    }
-}
-
-fn read_messages(messages: &distflow_messages) {
-    assert!(messages.len > 0);
-    // SAFETY: the library gives that many.
-    let items = unsafe { std::slice::from_raw_parts(messages.items, messages.len) };
-    items.iter().for_each(read_message);
 }
 
 /// The functions without a handle.

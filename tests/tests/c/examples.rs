@@ -2,7 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use distflow_tests::{CProgram, Child, LIMIT, PmdProcess, TempFolder, project_folder};
+use distflow_tests::{
+    Broker, BrokerKind, CProgram, Child, LIMIT, PmdProcess, TempFolder, project_folder,
+};
 
 use crate::page::Block;
 
@@ -278,6 +280,45 @@ fn the_demo_runs_a_c_program_among_the_others() {
             && text.contains("60 messages arrived in order"),
         "{text}"
     );
+}
+
+#[test]
+fn session_plays_with_others() {
+    let example = Example::compile("session.c");
+    let broker = Broker::start(BrokerKind::InTheBox);
+    let url = broker.url();
+    let mut one = example.run(&["create", "lake", &url]);
+    assert!(one.line().starts_with("created "));
+    let mut two = example.run(&["join", "lake", &url]);
+    one.line_after("member_joined ");
+    two.line_after("joined ");
+    two.write_line("hello, \u{e4}");
+    assert_eq!(one.line_after("line: "), "hello, \u{e4}");
+    // The creator goes, and the other one continues.
+    one.close_stdin();
+    expect_success(&mut one);
+    two.line_after("creator_changed ");
+    two.line_after("member_left ");
+    let mut three = example.run(&["join", "lake", &url]);
+    two.line_after("member_joined ");
+    two.signal(libc::SIGINT);
+    expect_success(&mut two);
+    three.signal(libc::SIGTERM);
+    expect_success(&mut three);
+
+    let mut command = example.program.command();
+    let output = command.args(["join", "sea", &url]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("no session of this id"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+    for wrong in [
+        &[][..],
+        &["join"],
+        &["leave", "lake"],
+        &["join", "lake", &url, "more"],
+    ] {
+        example.expect_usage(wrong);
+    }
 }
 
 /// Compiles a block without linking, as the C or C++ it says it is.

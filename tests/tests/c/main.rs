@@ -6,10 +6,13 @@
 )]
 
 mod abi;
+mod document;
 mod examples;
 mod header;
 mod install;
+mod kept;
 mod lifecycle;
 mod misuse;
 mod page;
+mod session;
 mod wrapper;

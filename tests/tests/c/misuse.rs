@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
-use distflow_tests::{CProgram, TempFolder, project_folder};
+use distflow_tests::{Broker, BrokerKind, CProgram, TempFolder, project_folder};
 
 const SOURCE: &str = "tests/c/misuse.c";
 
-/// Runs a command that has to succeed; returns its standard output.
+/// Runs a command that has to succeed, beside a broker; returns its standard output.
 fn output(mut command: Command) -> String {
+    let broker = Broker::start(BrokerKind::InTheBox);
     let output = command
+        .env("DISTFLOW_TEST_BROKER", broker.url())
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));

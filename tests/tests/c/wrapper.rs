@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use distflow_tests::{CProgram, TempFolder, project_folder};
+use distflow_tests::{Broker, BrokerKind, CProgram, TempFolder, project_folder};
 
 fn run(options: &[&str]) {
     let folder = TempFolder::new();
@@ -41,7 +41,9 @@ fn run(options: &[&str]) {
         .chain(options)
         .collect();
     let program = CProgram::compile("tests/cpp/wrapper.cpp", folder.path(), &options);
+    let broker = Broker::start(BrokerKind::InTheBox);
     let mut command = program.command();
+    command.env("DISTFLOW_TEST_BROKER", broker.url());
     let output = command.stdin(Stdio::null()).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", output.status);
