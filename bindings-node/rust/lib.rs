@@ -14,6 +14,7 @@
     allow(dead_code, reason = "nothing registers functions in a build for tests")
 )]
 
+mod document;
 mod failure;
 mod log;
 mod node;
@@ -21,5 +22,6 @@ mod outbox;
 mod pmd;
 mod process;
 mod send;
+mod session;
 mod text;
 mod wake;

@@ -6,7 +6,7 @@ use std::ptr;
 use bytes::Bytes;
 use distflow_core::Message;
 use distflow_core::names::NodeId;
-use napi::bindgen_prelude::{FromNapiValue, TypeName, ValidateNapiValue, ValueType};
+use napi::bindgen_prelude::{FromNapiValue, ToNapiValue, TypeName, ValidateNapiValue, ValueType};
 use napi::sys;
 use serde_json::Value;
 
@@ -58,6 +58,89 @@ impl TypeName for Text {
 }
 
 impl ValidateNapiValue for Text {}
+
+/// A string that was given, before it is read.
+pub struct Given {
+    env: sys::napi_env,
+    value: sys::napi_value,
+}
+
+impl FromNapiValue for Given {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> napi::Result<Self> {
+        Ok(Self { env, value })
+    }
+}
+
+impl TypeName for Given {
+    fn type_name() -> &'static str {
+        "String"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::String
+    }
+}
+
+impl ValidateNapiValue for Given {}
+
+impl Given {
+    /// Reads it into memory that is used again and again. To be called in the call that it was given
+    /// to.
+    pub fn read<'a>(&self, buf: &'a mut Vec<u8>) -> napi::Result<&'a str> {
+        if buf.len() < SHORT_BYTES {
+            buf.resize(SHORT_BYTES, 0);
+        }
+        let mut length = self.read_bytes(buf)?;
+        if length + CHARACTER_BYTES >= buf.len() {
+            let mut all = 0;
+            // SAFETY: as below; without memory, it is measured.
+            let status = unsafe {
+                sys::napi_get_value_string_utf8(self.env, self.value, ptr::null_mut(), 0, &mut all)
+            };
+            napi::check_status!(status)?;
+            buf.resize(all + CHARACTER_BYTES + 1, 0);
+            length = self.read_bytes(buf)?;
+        }
+        let text = buf.get(..length).unwrap_or_default();
+        std::str::from_utf8(text)
+            .map_err(|_| napi::Error::new(napi::Status::StringExpected, "text was expected"))
+    }
+
+    fn read_bytes(&self, buf: &mut [u8]) -> napi::Result<usize> {
+        let mut length = 0;
+        // SAFETY: both values are of the call that is under way; `buf` has so many bytes.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(
+                self.env,
+                self.value,
+                buf.as_mut_ptr().cast(),
+                buf.len(),
+                &mut length,
+            )
+        };
+        napi::check_status!(status, "text was expected")?;
+        Ok(length)
+    }
+}
+
+/// Text for JavaScript, which is UTF-8.
+pub struct Reply(pub Vec<u8>);
+
+impl ToNapiValue for Reply {
+    unsafe fn to_napi_value(env: sys::napi_env, reply: Self) -> napi::Result<sys::napi_value> {
+        let (bytes, mut value) = (reply.0, ptr::null_mut());
+        // V8 keeps ASCII as it is, and needs not look for longer characters then.
+        let create = match bytes.is_ascii() {
+            true => sys::napi_create_string_latin1,
+            false => sys::napi_create_string_utf8,
+        };
+        // SAFETY: the caller vouches for `env`; the text has so many bytes.
+        let status =
+            unsafe { create(env, bytes.as_ptr().cast(), bytes.len() as isize, &mut value) };
+        napi::check_status!(status)?;
+        Ok(value)
+    }
+}
 
 /// Appends messages in groups, `[from, timestamp, payload, …]`: messages in a row of one sender
 /// and one millisecond share what they have in common. A group without a payload is one message

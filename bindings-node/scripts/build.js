@@ -46,7 +46,7 @@ function platform() {
 
 run(['build', '--release', '--locked', '-p', 'distflow-node'], { stdio: 'inherit' });
 run(
-  ['build', '--release', '--locked', '-p', 'distflow-core', '--features', 'cli', '--bin', 'distflow'],
+  ['build', '--release', '--locked', '-p', 'distflow-core', '--features', 'cli,broker', '--bin', 'distflow'],
   { stdio: 'inherit' },
 );
 const release = join(targetFolder(), 'release');

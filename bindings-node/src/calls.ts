@@ -18,6 +18,33 @@ export function letGo(): void {
   if (holders === 0) timer?.unref();
 }
 
+/** @internal Keeps the process alive while something serves, unless its owner says otherwise. */
+export class Hold {
+  #isReferenced = true;
+  #isServing = false;
+  #isHeld = false;
+
+  /** Whether it serves. */
+  serve(isServing: boolean): void {
+    this.#isServing = isServing;
+    this.#update();
+  }
+
+  /** Whether that keeps the process alive. */
+  reference(isReferenced: boolean): void {
+    this.#isReferenced = isReferenced;
+    this.#update();
+  }
+
+  #update(): void {
+    const wanted = this.#isReferenced && this.#isServing;
+    if (wanted === this.#isHeld) return;
+    this.#isHeld = wanted;
+    if (wanted) hold();
+    else letGo();
+  }
+}
+
 /** @internal A result as the addon tells it: the call, its error, its value. */
 export type Result = [call: number, error: NativeFailure | null, value: unknown];
 

@@ -37,6 +37,65 @@ export interface NativePmd {
 }
 
 /** @internal */
+export interface NativeSession {
+  view(): string;
+  take(): string;
+  start(countdownS: number, call: number): void;
+  close(call: number): void;
+  handOver(to: string | undefined, call: number): void;
+  reserve(player: string, call: number): void;
+  release(player: string, call: number): void;
+  register(player: string, call: number): void;
+  publish(name: string, payload: string, call: number): void;
+  leave(call: number): void;
+  abandon(): void;
+}
+
+/** @internal */
+export interface NativeSessionList {
+  sessions(own?: string): string;
+  take(): string;
+  isConnected(): boolean;
+  close(): void;
+}
+
+/** @internal */
+export interface NativeDocument {
+  writer(numbers: Float64Array): (path: string, value?: string) => string;
+  receiver(): (op: string) => number;
+  get(path: string): string | null;
+  json(): string;
+  canonical(): string;
+  hash(): string;
+  clock(): string;
+  source(): string;
+  since(clock: string): string;
+  covers(clock: string): boolean;
+  encodeSince(clock: string): Uint8Array;
+  receiveBatch(bytes: Uint8Array): number[];
+  encodeSnapshot(): Uint8Array;
+  snapshot(): string;
+  restore(snapshot: Uint8Array, isMerge: boolean): void;
+  listen(isListening: boolean): void;
+  events(): string;
+  watch(pattern: string): number;
+  unwatch(id: number): void;
+  setMembers(members: string[] | undefined): void;
+  metrics(): string;
+  metricsText(): string;
+  inspect(options: string): string;
+  causalGraph(): string;
+  replay(from: number, to: number): string;
+  trimLog(keep: number | undefined): void;
+  dropTombstones(): void;
+  expirePending(): void;
+  drainPending(): void;
+  flush(isCheckpoint: boolean, call: number): void;
+  take(): string;
+  close(): void;
+}
+
+/** @internal */
 export interface NativeLog {
   take(): string;
   close(): void;
@@ -46,7 +105,24 @@ export interface NativeLog {
 export interface Native {
   NativeNode: new (options: string, call: number, wake: () => void) => NativeNode;
   NativePmd: new (options: string, call: number, wake: () => void) => NativePmd;
+  NativeDocument: new (
+    replica: string,
+    initial: string,
+    options: string,
+    wake: () => void,
+  ) => NativeDocument;
+  NativeSession: new (
+    how: string,
+    broker: string,
+    id: string | undefined,
+    instance: string | undefined,
+    options: string,
+    call: number,
+    wake: () => void,
+  ) => NativeSession;
+  NativeSessionList: new (broker: string, call: number, wake: () => void) => NativeSessionList;
   NativeLog: new (level: number, wake: () => void) => NativeLog;
+  documentDifference(before: string, after: string): string;
   errorCodes(): string;
   runCli(args: string[]): number;
   version(): string;

@@ -78,9 +78,9 @@ function count(options: object, name: string, max = Number.MAX_SAFE_INTEGER): nu
 const PORT_MAX = 65_535;
 
 /** @internal Error: `invalid_argument`. */
-export function checkObject(options: unknown): void {
+export function checkObject(options: unknown, what = 'the options'): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw invalid('the options must be an object');
+    throw invalid(`${what} must be an object`);
   }
 }
 

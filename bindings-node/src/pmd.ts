@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 
-import { Calls, type Result, hold, letGo, rethrow } from './calls.js';
+import { Calls, Hold, type Result, rethrow } from './calls.js';
 import { DistflowError, fromThrown } from './error.js';
 import { type NativePmd, native } from './native.js';
 import { type PMDOptions, checkObject, pmdOptions } from './options.js';
@@ -40,8 +40,7 @@ export class PMD extends EventEmitter {
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #port = 0;
-  #referenced = true;
-  #held = false;
+  readonly #hold = new Hold();
 
   constructor(options: PMDOptions = {}) {
     super();
@@ -72,7 +71,7 @@ export class PMD extends EventEmitter {
     }
     try {
       this.#port = await started;
-      this.#updateHold();
+      this.#hold.serve(this.#port !== 0);
     } catch (error) {
       this.#native = undefined;
       throw error;
@@ -116,30 +115,20 @@ export class PMD extends EventEmitter {
   #ended(): void {
     this.#native = undefined;
     this.#port = 0;
-    this.#updateHold();
+    this.#hold.serve(this.#port !== 0);
     this.#calls.failAll(() => new DistflowError('closed', 'the PMD has ended'));
   }
 
   /** Keeps Node alive while it serves, as it does from the beginning. */
   ref(): this {
-    this.#referenced = true;
-    this.#updateHold();
+    this.#hold.reference(true);
     return this;
   }
 
   /** Lets Node end although it serves. */
   unref(): this {
-    this.#referenced = false;
-    this.#updateHold();
+    this.#hold.reference(false);
     return this;
-  }
-
-  #updateHold(): void {
-    const wanted = this.#referenced && this.#port !== 0;
-    if (wanted === this.#held) return;
-    this.#held = wanted;
-    if (wanted) hold();
-    else letGo();
   }
 
   #take(): void {

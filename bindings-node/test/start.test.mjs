@@ -84,13 +84,14 @@ test('CommonJS and ESM have the same classes', async (t) => {
   const { stdout, stderr } = await program(t, `
     import { createRequire } from 'node:module';
     import * as esm from '@distflow/native';
+    import { JSONCrdt } from '@distflow/native/json-crdt';
     import { Mailbox } from '@distflow/native/mailbox';
     import { Logger } from '@distflow/native/logger';
     import { PMD } from '@distflow/native/pmd';
     import { PMDClient } from '@distflow/native/pmd-client';
     import { Transport } from '@distflow/native/transport';
     const cjs = createRequire(process.cwd() + '/x.js')('@distflow/native');
-    const same = { Mailbox, Logger, PMD, PMDClient, Transport, NodeRuntime: esm.NodeRuntime };
+    const same = { JSONCrdt, Mailbox, Logger, PMD, PMDClient, Transport, NodeRuntime: esm.NodeRuntime };
     for (const [name, value] of Object.entries(same)) {
       if (value !== cjs[name] || value !== esm[name]) throw new Error(name);
     }
@@ -98,7 +99,7 @@ test('CommonJS and ESM have the same classes', async (t) => {
   `, { module: true }).ended;
   assert.equal(
     stdout.trim().replace(/,module\.exports/, ''),
-    'DistflowError,LogLevel,Logger,Mailbox,MessageType,NodeRuntime,PMD,PMDClient,Transport,configureLogger,createTransport,getLogger,version',
+    'DistflowError,JSONCrdt,LogLevel,Logger,Mailbox,MessageType,NodeRuntime,PMD,PMDClient,Session,SessionList,SessionManager,Transport,configureLogger,createTransport,getLogger,version',
     stderr,
   );
 });

@@ -1,6 +1,7 @@
 // Compiled only: every public item of the package, with the types a program would expect.
 import {
   DistflowError,
+  JSONCrdt,
   LogLevel,
   Logger,
   Mailbox,
@@ -15,6 +16,20 @@ import {
   version,
 } from '@distflow/native';
 import type {
+  BatchReceived,
+  CausalGraphNode,
+  ConflictEvent,
+  CrdtInspection,
+  CrdtMetrics,
+  CrdtOptions,
+  CrdtSnapshot,
+  CrdtStats,
+  JsonValue,
+  Op,
+  Path,
+  SnapshotDiff,
+  VectorClock,
+  WatchEvent,
   DiscoverOptions,
   DistflowErrorOptions,
   ErrorCode,
@@ -226,4 +241,51 @@ export function errors(): void {
   }
   // @ts-expect-error there is no such code
   new DistflowError('nonsense', 'text');
+}
+
+export async function documents(): Promise<void> {
+  const options: CrdtOptions = { maxLogSize: 1, members: ['a'], directory: '/tmp/x', enableAutoGc: true };
+  const doc = new JSONCrdt('a', { any: [1, null, 'x'] }, options);
+  const path: Path = ['a', 0];
+  const op: Op = doc.set(path, { b: true });
+  const deleted: Op = doc.del(path);
+  const text: string = JSONCrdt.encodeOp(deleted) + doc.setEncoded(['x'], 1);
+  const read: Op = JSONCrdt.decodeOp(text);
+  const applied: boolean = doc.receive(op) && doc.receive(text);
+  const value: JsonValue = doc.value();
+  const found: JsonValue | undefined = doc.get(path);
+  const clock: VectorClock = doc.clock();
+  const ops: Op[] = doc.diffSince(clock);
+  const bytes: Uint8Array = doc.encodeSince(clock);
+  const batch: BatchReceived = doc.receiveBatch(bytes);
+  const complete: boolean = doc.isCompleteSince(clock);
+  const snapshot: CrdtSnapshot = doc.snapshot();
+  const exact: Uint8Array = doc.encodeSnapshot();
+  doc.restore(snapshot);
+  doc.merge(exact);
+  const stats: CrdtStats = doc.getStats();
+  const metrics: CrdtMetrics = doc.getMetrics();
+  const inspection: CrdtInspection = doc.inspect({ logSampleSize: 1, includeCausalGraph: true });
+  const graph: CausalGraphNode[] = doc.getCausalGraph();
+  const diff: SnapshotDiff = JSONCrdt.diffSnapshots(snapshot, snapshot);
+  const replayed: JsonValue = doc.replay({ fromIndex: 0, onOp: (op, at) => console.log(op.id, at) });
+  const end: () => void = doc.watch('a.*', (event: WatchEvent) => console.log(event.local));
+  doc.on('change', ({ type, value }) => console.log(type, value)).once('gc', (event) => event.removed);
+  doc.on('conflict', (event: ConflictEvent) => {
+    if (event.type === 'clock-drift') console.log(event.aheadMs);
+  });
+  doc.on('refused', ({ error }) => console.log(error.message));
+  doc.drainPending();
+  doc.gcTombstones();
+  doc.cleanPendingBuffer();
+  doc.gcLog(5);
+  doc.setMembers(undefined);
+  await doc.flush();
+  await doc.checkpoint();
+  end();
+  doc.close();
+  console.log(read, applied, value, found, ops, batch, complete, stats, metrics, inspection, graph);
+  console.log(diff, replayed, doc.canonical(), doc.hash(), doc.metricsText(), doc.getReplicaId());
+  // @ts-expect-error a function is no JSON
+  doc.set(['x'], () => 1);
 }

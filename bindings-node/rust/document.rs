@@ -1,0 +1,367 @@
+//! A shared document, as the TypeScript layer uses it.
+//!
+//! Its calls are short and made on the JavaScript thread; what waits for a disk runs on a thread of
+//! the runtime, and its result comes to a call.
+
+use std::sync::Arc;
+
+use distflow_core::crdt::document::{Document, Received, diff_snapshots};
+use distflow_core::crdt::json::Json;
+use distflow_core::crdt::op::Op;
+use distflow_core::crdt::watch::Pattern;
+use distflow_core::interchange::{self, Place};
+use distflow_core::{Error, ErrorKind, JsonCrdt};
+use napi::Env;
+use napi::bindgen_prelude::{Float64Array, Function, Uint8Array};
+use napi_derive::napi;
+use parking_lot::Mutex;
+
+use crate::failure;
+use crate::outbox::{CallId, NOTHING, Outbox};
+use crate::text::{Given, Reply};
+use crate::wake::Wake;
+
+fn thrown(error: Error) -> napi::Error {
+    failure::thrown(&error)
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the document is closed")
+}
+
+/// The document, until it is closed.
+type Held = Arc<Mutex<Option<Arc<JsonCrdt>>>>;
+
+fn held(document: &Held) -> napi::Result<Arc<JsonCrdt>> {
+    document.lock().clone().ok_or_else(|| thrown(closed()))
+}
+
+/// The native half of a `JSONCrdt`.
+#[napi]
+pub struct NativeDocument {
+    document: Held,
+    outbox: Arc<Outbox>,
+}
+
+#[napi]
+impl NativeDocument {
+    /// Opens a document. `wake` is called when results of calls are to be taken.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        replica: String,
+        initial: String,
+        options: String,
+        wake: Function<'_, (), ()>,
+    ) -> napi::Result<Self> {
+        let document = interchange::document(&replica, &initial, &options).map_err(thrown)?;
+        Ok(Self {
+            document: Arc::new(Mutex::new(Some(Arc::new(document)))),
+            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
+        })
+    }
+
+    fn document(&self) -> napi::Result<Arc<JsonCrdt>> {
+        held(&self.document)
+    }
+
+    /// Makes the function that writes: `(path, value?)`, without a value it deletes. It returns the
+    /// operation's text, and puts its time, counter, and number into `numbers`.
+    ///
+    /// A plain function, because a method of a class would cost more than all it does; so is the next.
+    #[napi(catch_unwind)]
+    pub fn writer<'env>(
+        &self,
+        env: &'env Env,
+        mut numbers: Float64Array,
+    ) -> napi::Result<Function<'env, (), Reply>> {
+        let document = self.document.clone();
+        let (mut path, mut value) = (Vec::new(), Vec::new());
+        let write = move |given: Given, set: Option<Given>| {
+            let document = held(&document)?;
+            let path = Place(given.read(&mut path)?);
+            let op = match set {
+                Some(set) => {
+                    let json = Json::parse(set.read(&mut value)?).map_err(thrown)?;
+                    document.set(path, json)
+                }
+                None => document.delete(path),
+            };
+            let op = op.map_err(thrown)?;
+            // SAFETY: this runs on the JavaScript thread, which owns the array.
+            let numbers = unsafe { numbers.as_mut() };
+            for (to, number) in numbers.iter_mut().zip([op.time.t, op.time.c, op.seq()]) {
+                *to = number as f64;
+            }
+            let mut out = Vec::with_capacity(256);
+            op.encode_into(&mut out);
+            Ok(Reply(out))
+        };
+        // A panic in it becomes an exception.
+        let write = std::cell::RefCell::new(write);
+        env.create_function_from_closure("write", move |context| {
+            let set = match context.length() > 1 {
+                true => context.get::<Option<Given>>(1)?,
+                false => None,
+            };
+            (write.borrow_mut())(context.get::<Given>(0)?, set)
+        })
+    }
+
+    /// Makes the function that takes in an operation's text: 0 it is known, 1 taken in, 2 it waits.
+    #[napi(catch_unwind)]
+    pub fn receiver<'env>(&self, env: &'env Env) -> napi::Result<Function<'env, (), u32>> {
+        let document = self.document.clone();
+        let text = std::cell::RefCell::new(Vec::new());
+        env.create_function_from_closure("receive", move |context| {
+            let mut text = text.borrow_mut();
+            let op = Op::decode(context.get::<Given>(0)?.read(&mut text)?);
+            let received = held(&document)?
+                .receive(op.map_err(thrown)?)
+                .map_err(thrown)?;
+            Ok(match received {
+                Received::Duplicate => 0,
+                Received::Applied => 1,
+                Received::Pending => 2,
+            })
+        })
+    }
+
+    /// What is at a path, or null.
+    #[napi(catch_unwind)]
+    pub fn get(&self, path: String) -> napi::Result<Option<String>> {
+        let found = self.document()?.get(Place(&path)).map_err(thrown)?;
+        Ok(found.map(|json| json.as_str().to_owned()))
+    }
+
+    /// The whole document.
+    #[napi(catch_unwind)]
+    pub fn json(&self) -> napi::Result<Reply> {
+        let document = self.document()?;
+        Ok(Reply(document.with(|document, _| {
+            let mut out = Vec::new();
+            document.write_json(&mut out);
+            out
+        })))
+    }
+
+    /// The canonical text.
+    #[napi(catch_unwind)]
+    pub fn canonical(&self) -> napi::Result<String> {
+        Ok(self.document()?.canonical())
+    }
+
+    /// The hash of that.
+    #[napi(catch_unwind)]
+    pub fn hash(&self) -> napi::Result<String> {
+        Ok(self.document()?.hash())
+    }
+
+    /// The clock as a JSON object.
+    #[napi(catch_unwind)]
+    pub fn clock(&self) -> napi::Result<String> {
+        Ok(interchange::clock_text(&self.document()?.clock()))
+    }
+
+    /// As whom it writes.
+    #[napi(catch_unwind)]
+    pub fn source(&self) -> napi::Result<String> {
+        Ok(self
+            .document()?
+            .with(|document, _| document.source().to_owned()))
+    }
+
+    /// What somebody with this clock lacks, as a JSON array.
+    #[napi(catch_unwind)]
+    pub fn since(&self, clock: String) -> napi::Result<String> {
+        let clock = interchange::clock(&clock).map_err(thrown)?;
+        Ok(interchange::operations(&self.document()?.since(&clock)))
+    }
+
+    /// Whether that is all.
+    #[napi(catch_unwind)]
+    pub fn covers(&self, clock: String) -> napi::Result<bool> {
+        let clock = interchange::clock(&clock).map_err(thrown)?;
+        Ok(self.document()?.with(|document, _| document.covers(&clock)))
+    }
+
+    /// What somebody with this clock lacks, in bytes.
+    #[napi(catch_unwind)]
+    pub fn encode_since(&self, clock: String) -> napi::Result<Uint8Array> {
+        let clock = interchange::clock(&clock).map_err(thrown)?;
+        let (bytes, _) = self.document()?.encode_since(&clock);
+        Ok(bytes.into())
+    }
+
+    /// Takes in a batch of operations: how many were applied, known, and wait.
+    #[napi(catch_unwind)]
+    pub fn receive_batch(&self, bytes: &[u8]) -> napi::Result<Vec<u32>> {
+        let received = self.document()?.receive_batch(bytes).map_err(thrown)?;
+        let counts = [received.applied, received.duplicates, received.pending];
+        Ok(counts.map(|count| count as u32).to_vec())
+    }
+
+    /// The whole document in bytes.
+    #[napi(catch_unwind)]
+    pub fn encode_snapshot(&self) -> napi::Result<Uint8Array> {
+        Ok(self.document()?.snapshot().into())
+    }
+
+    /// The whole document as JSON with the members of the originals.
+    #[napi(catch_unwind)]
+    pub fn snapshot(&self) -> napi::Result<Reply> {
+        Ok(Reply(self.document()?.snapshot_json().into_bytes()))
+    }
+
+    /// Goes back to a snapshot in bytes or JSON, or merges it.
+    #[napi(catch_unwind)]
+    pub fn restore(&self, snapshot: &[u8], is_merge: bool) -> napi::Result<()> {
+        let document = self.document()?;
+        let done = match is_merge {
+            true => document.merge(snapshot),
+            false => document.restore(snapshot),
+        };
+        done.map_err(thrown)
+    }
+
+    /// Whether events are kept for `events`.
+    #[napi(catch_unwind)]
+    pub fn listen(&self, is_listening: bool) -> napi::Result<()> {
+        self.document()?.set_listening(is_listening);
+        Ok(())
+    }
+
+    /// What has happened, as a JSON array.
+    #[napi(catch_unwind)]
+    pub fn events(&self) -> napi::Result<String> {
+        Ok(interchange::document_events(&*self.document()?))
+    }
+
+    /// Watches a pattern, text or a path as JSON; its number.
+    #[napi(catch_unwind)]
+    pub fn watch(&self, pattern: String) -> napi::Result<f64> {
+        let pattern = Pattern::from_json(&pattern).map_err(thrown)?;
+        Ok(self.document()?.watch(pattern) as f64)
+    }
+
+    /// Ends that.
+    #[napi(catch_unwind)]
+    pub fn unwatch(&self, id: f64) -> napi::Result<()> {
+        self.document()?.unwatch(id as u64);
+        Ok(())
+    }
+
+    /// Who takes part; null if that is not known.
+    #[napi(catch_unwind)]
+    pub fn set_members(&self, members: Option<Vec<String>>) -> napi::Result<()> {
+        let members = members.as_ref();
+        let names: Option<Vec<&str>> =
+            members.map(|names| names.iter().map(String::as_str).collect());
+        self.document()?.set_members(names.as_deref());
+        Ok(())
+    }
+
+    /// What was counted, as a JSON object.
+    #[napi(catch_unwind)]
+    pub fn metrics(&self) -> napi::Result<String> {
+        Ok(self.document()?.metrics().to_json())
+    }
+
+    /// The same for Prometheus.
+    #[napi(catch_unwind)]
+    pub fn metrics_text(&self) -> napi::Result<String> {
+        let document = self.document()?;
+        Ok(document.metrics().to_prometheus(&document.replica()))
+    }
+
+    /// The state, as a JSON object.
+    #[napi(catch_unwind)]
+    pub fn inspect(&self, options: String) -> napi::Result<String> {
+        interchange::inspect(&*self.document()?, &options).map_err(thrown)
+    }
+
+    /// The causal graph, as a JSON array.
+    #[napi(catch_unwind)]
+    pub fn causal_graph(&self) -> napi::Result<String> {
+        Ok(self.document()?.with(|document, _| document.causal_graph()))
+    }
+
+    /// Operations of the log, and the document that they make, as JSON: `[operations, document]`.
+    #[napi(catch_unwind)]
+    pub fn replay(&self, from: u32, to: u32) -> napi::Result<String> {
+        let ops = self
+            .document()?
+            .with(|document, _| document.logged(from as usize, to as usize));
+        let texts = interchange::array(ops.iter().map(Op::encode));
+        Ok(format!("[{texts},{}]", Document::replay(&ops)))
+    }
+
+    /// Forgets operations of the log until so many are left, or as many as are kept anyway.
+    #[napi(catch_unwind)]
+    pub fn trim_log(&self, keep: Option<u32>) -> napi::Result<()> {
+        self.document()?.with(|document, _| {
+            let keep = keep.map_or(document.options().log_ops_max, |keep| keep as usize);
+            document.trim_log(keep);
+        });
+        Ok(())
+    }
+
+    /// Forgets deletes that every member has seen.
+    #[napi(catch_unwind)]
+    pub fn drop_tombstones(&self) -> napi::Result<()> {
+        self.document()?
+            .with(|document, now_ms| document.drop_tombstones(now_ms));
+        Ok(())
+    }
+
+    /// Gives up what has waited too long.
+    #[napi(catch_unwind)]
+    pub fn expire_pending(&self) -> napi::Result<()> {
+        self.document()?
+            .with(|document, now_ms| document.expire_pending(now_ms));
+        Ok(())
+    }
+
+    /// Tries again what waits.
+    #[napi(catch_unwind)]
+    pub fn drain_pending(&self) -> napi::Result<()> {
+        self.document()?
+            .with(|document, now_ms| document.drain_pending(now_ms));
+        Ok(())
+    }
+
+    /// Makes the disk have it; the result comes to `call`.
+    #[napi(catch_unwind)]
+    pub fn flush(&self, is_checkpoint: bool, call: CallId) {
+        let document = self.document.lock().clone();
+        self.outbox.run_blocking(call, move || {
+            let document = document.ok_or_else(closed)?;
+            match is_checkpoint {
+                true => document.checkpoint()?,
+                false => document.flush()?,
+            }
+            Ok(NOTHING.into())
+        });
+    }
+
+    /// Results of calls, as `{"r": results}`.
+    #[napi(catch_unwind)]
+    pub fn take(&self) -> String {
+        self.outbox.wake.begin();
+        match self.outbox.take() {
+            Some(results) => format!("{{\"r\":{results}}}"),
+            None => "{}".into(),
+        }
+    }
+
+    /// Ends it; its directory can be opened again.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        drop(self.document.lock().take());
+    }
+}
+
+/// What two snapshots differ in, as JSON.
+#[napi(catch_unwind)]
+pub fn document_difference(before: String, after: String) -> napi::Result<String> {
+    diff_snapshots(&before, &after).map_err(thrown)
+}

@@ -1,0 +1,309 @@
+//! Game sessions, as the TypeScript layer uses them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use distflow_core::sessions::{self, Session, SessionList, Sessions};
+use distflow_core::{Error, ErrorKind, Result, interchange};
+use napi::bindgen_prelude::Function;
+use napi_derive::napi;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::failure;
+use crate::outbox::{CallId, NOTHING, Outbox};
+use crate::wake::Wake;
+
+/// How long one wait for something new lasts; then it is begun again.
+const WAIT: Duration = Duration::from_secs(3_600);
+
+enum State<T> {
+    Starting,
+    Running(Arc<T>),
+    Closed,
+}
+
+struct Inner<T> {
+    outbox: Arc<Outbox>,
+    // Protects what is held; held to clone or to replace it.
+    state: Mutex<State<T>>,
+    /// JavaScript has taken what was there.
+    taken: Notify,
+}
+
+impl<T> Inner<T> {
+    fn new(wake: &Function<'_, (), ()>) -> napi::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(wake)?))),
+            state: Mutex::new(State::Starting),
+            taken: Notify::new(),
+        }))
+    }
+
+    fn get(&self) -> Result<Arc<T>> {
+        match &*self.state.lock() {
+            State::Running(value) => Ok(value.clone()),
+            _ => Err(Error::new(ErrorKind::Closed, "it was closed")),
+        }
+    }
+
+    /// Keeps what was made, unless it was closed meanwhile.
+    fn put(&self, value: Arc<T>) -> Result<()> {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Closed) {
+            return Err(Error::new(ErrorKind::Closed, "it was closed"));
+        }
+        *state = State::Running(value);
+        Ok(())
+    }
+
+    fn close(&self) {
+        *self.state.lock() = State::Closed;
+        self.taken.notify_one();
+    }
+
+    fn take(&self, mut text: String) -> String {
+        if let Some(results) = self.outbox.take() {
+            text.push_str(&format!("\"r\":{results},"));
+        }
+        text.push_str("\"more\":false}");
+        self.taken.notify_one();
+        text
+    }
+}
+
+fn sessions_of(broker: &str) -> napi::Result<Sessions> {
+    let made = interchange::broker_options(broker).and_then(Sessions::new);
+    made.map_err(|error| failure::thrown(&error))
+}
+
+/// The native half of a `Session`.
+#[napi]
+pub struct NativeSession {
+    inner: Arc<Inner<Session>>,
+}
+
+impl NativeSession {
+    fn ask<F>(&self, call: CallId, ask: impl FnOnce(Arc<Session>) -> F)
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        match self.inner.get() {
+            Err(error) => self.inner.outbox.finish(call, Err(error)),
+            Ok(session) => {
+                let asking = ask(session);
+                self.inner.outbox.run(call, async move {
+                    asking.await?;
+                    Ok(NOTHING.into())
+                });
+            }
+        }
+    }
+}
+
+#[napi]
+impl NativeSession {
+    /// Begins to create, join or observe a session; its id and that of the instance come to `call`.
+    /// `wake` is called whenever something is to be taken.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        how: String,
+        broker: String,
+        id: Option<String>,
+        instance: Option<String>,
+        options: String,
+        call: CallId,
+        wake: Function<'_, (), ()>,
+    ) -> napi::Result<Self> {
+        let sessions = sessions_of(&broker)?;
+        let options =
+            interchange::create_options(&options).map_err(|error| failure::thrown(&error))?;
+        let inner = Inner::new(&wake)?;
+        let starting = inner.clone();
+        inner.outbox.run(call, async move {
+            let instance = instance.unwrap_or_else(sessions::instance_id);
+            let id = id.as_deref();
+            let session = match how.as_str() {
+                "create" => sessions.create_as(id, &instance, options).await?,
+                "join" => sessions.join_as(id.unwrap_or_default(), &instance).await?,
+                _ => sessions.observe(id.unwrap_or_default()).await?,
+            };
+            let session = Arc::new(session);
+            let who = serde_json::json!([session.id(), session.instance()]);
+            starting.put(session.clone())?;
+            distflow_core::spawn(tell(starting, session))?;
+            Ok(who.to_string())
+        });
+        Ok(Self { inner })
+    }
+
+    /// What is known of it.
+    #[napi(catch_unwind)]
+    pub fn view(&self) -> napi::Result<String> {
+        let session = self.inner.get().map_err(|error| failure::thrown(&error))?;
+        Ok(interchange::session_view(&session.view()).to_string())
+    }
+
+    /// Takes what waits: `{"e": events, "r": results, "more": …}`; absent members are empty.
+    #[napi(catch_unwind)]
+    pub fn take(&self) -> String {
+        self.inner.outbox.wake.begin();
+        let mut text = String::from("{");
+        if let Ok(session) = self.inner.get() {
+            let events = session.take_events();
+            if !events.is_empty() {
+                let events = events
+                    .iter()
+                    .map(|event| interchange::session_event(event).to_string());
+                text.push_str(&format!("\"e\":{},", interchange::array(events)));
+            }
+        }
+        self.inner.take(text)
+    }
+
+    #[napi(catch_unwind)]
+    pub fn start(&self, countdown_s: u32, call: CallId) {
+        self.ask(
+            call,
+            |session| async move { session.start(countdown_s).await },
+        );
+    }
+
+    #[napi(catch_unwind)]
+    pub fn close(&self, call: CallId) {
+        self.ask(call, |session| async move { session.close().await });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn hand_over(&self, to: Option<String>, call: CallId) {
+        self.ask(call, |session| async move {
+            session.hand_over(to.as_deref()).await
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn reserve(&self, player: String, call: CallId) {
+        self.ask(
+            call,
+            |session| async move { session.reserve(&player).await },
+        );
+    }
+
+    #[napi(catch_unwind)]
+    pub fn release(&self, player: String, call: CallId) {
+        self.ask(
+            call,
+            |session| async move { session.release(&player).await },
+        );
+    }
+
+    #[napi(catch_unwind)]
+    pub fn register(&self, player: String, call: CallId) {
+        self.ask(
+            call,
+            |session| async move { session.register(&player).await },
+        );
+    }
+
+    #[napi(catch_unwind)]
+    pub fn publish(&self, name: String, payload: String, call: CallId) {
+        self.ask(call, |session| async move {
+            session.publish(&name, payload.into_bytes()).await
+        });
+    }
+
+    #[napi(catch_unwind)]
+    pub fn leave(&self, call: CallId) {
+        self.ask(call, |session| async move {
+            session.leave().await;
+            Ok(())
+        });
+    }
+
+    /// Leaves it in the background.
+    #[napi(catch_unwind)]
+    pub fn abandon(&self) {
+        self.inner.close();
+    }
+}
+
+/// Wakes JavaScript for events, until there will be none.
+async fn tell(inner: Arc<Inner<Session>>, session: Arc<Session>) {
+    loop {
+        let is_over = session.await_events(WAIT).await;
+        inner.outbox.wake.wake();
+        if is_over || inner.get().is_err() {
+            return;
+        }
+        inner.taken.notified().await;
+    }
+}
+
+impl Drop for NativeSession {
+    fn drop(&mut self) {
+        self.inner.close();
+    }
+}
+
+/// The native half of a `SessionList`.
+#[napi]
+pub struct NativeSessionList {
+    inner: Arc<Inner<SessionList>>,
+}
+
+#[napi]
+impl NativeSessionList {
+    /// Begins to connect; the end of that comes to `call`.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(broker: String, call: CallId, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+        let sessions = sessions_of(&broker)?;
+        let inner = Inner::new(&wake)?;
+        let starting = inner.clone();
+        inner.outbox.run(call, async move {
+            let list = Arc::new(sessions.list().await?);
+            starting.put(list.clone())?;
+            // Not the list itself: dropped by JavaScript, it is to end.
+            let weak = Arc::downgrade(&list);
+            distflow_core::spawn(async move {
+                let mut version = 0;
+                while let Some(list) = weak.upgrade() {
+                    if list.await_changed(version, Duration::from_secs(1)).await {
+                        version = list.sessions().0;
+                        starting.outbox.wake.wake();
+                    }
+                }
+            })?;
+            Ok(NOTHING.into())
+        });
+        Ok(Self { inner })
+    }
+
+    /// The sessions and their rows, as seen by whoever is in one: `[sessions, rows]`.
+    #[napi(catch_unwind)]
+    pub fn sessions(&self, own: Option<String>) -> napi::Result<String> {
+        let list = self.inner.get().map_err(|error| failure::thrown(&error))?;
+        let (_, sessions) = list.sessions();
+        Ok(format!(
+            "[{},{}]",
+            interchange::session_listings(&sessions),
+            interchange::session_rows(&sessions, own.as_deref())
+        ))
+    }
+
+    /// Takes what waits: `{"r": results, "more": …}`.
+    #[napi(catch_unwind)]
+    pub fn take(&self) -> String {
+        self.inner.outbox.wake.begin();
+        self.inner.take(String::from("{"))
+    }
+
+    #[napi(catch_unwind)]
+    pub fn is_connected(&self) -> bool {
+        self.inner.get().is_ok_and(|list| list.is_connected())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
