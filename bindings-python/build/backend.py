@@ -35,7 +35,9 @@ def _build_program() -> None:
     )
     target = Path(json.loads(metadata.stdout)["target_directory"])
     build = ["build", "--release", *_LOCKED, "-p", "distflow-core"]
-    subprocess.run([cargo, *build, "--features", "cli", "--bin", "distflow"], cwd=_HERE, check=True)
+    subprocess.run(
+        [cargo, *build, "--features", "cli,broker", "--bin", "distflow"], cwd=_HERE, check=True
+    )
     folder = _HERE / "python" / "distflow" / "bin"
     folder.mkdir(exist_ok=True)
     # A program that runs must be replaced, not written over.

@@ -1,7 +1,7 @@
 //! Python values to JSON text.
 
 use std::ffi::{c_char, c_int};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use distflow_core::Payload;
 use distflow_core::limits::JSON_DEPTH_MAX;
@@ -47,12 +47,21 @@ fn within(written: Written, step: impl FnOnce() -> String) -> Written {
 ///
 /// Errors: `TypeError`, and `InvalidArgumentError` for surrogates that stand alone; both name it.
 pub fn text<'a>(name: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    text_named(|| name, value)
+}
+
+/// The same, with a name that is made when it is needed.
+pub fn text_named<'a, Name: Display>(
+    name: impl Fn() -> Name,
+    value: &'a Bound<'_, PyAny>,
+) -> PyResult<&'a str> {
     let py = value.py();
     // SAFETY: `value` is alive.
     if unsafe { ffi::PyUnicode_Check(value.as_ptr()) } == 0 {
         let given = value.get_type().name()?;
         return Err(PyTypeError::new_err(format!(
-            "{name} must be a str, not {given}"
+            "{} must be a str, not {given}",
+            name()
         )));
     }
     let mut size = 0;
@@ -66,7 +75,7 @@ pub fn text<'a>(name: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
         .ok_or_else(|| {
             // What the attempt raised.
             drop(PyErr::take(py));
-            let text = format!("{name} has a surrogate that stands alone");
+            let text = format!("{} has a surrogate that stands alone", name());
             let kind = distflow_core::ErrorKind::InvalidArgument;
             error::raised(py, &distflow_core::Error::new(kind, text))
         })
@@ -77,20 +86,25 @@ pub fn text<'a>(name: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
 /// Errors: `TypeError` for any other type, `InvalidJsonError` (a `ValueError`) for NaN, infinity
 /// and what is nested deeper than 64; both say where it is.
 pub fn payload(value: &Bound<'_, PyAny>) -> PyResult<Payload> {
+    Payload::from_json(json("payload", value)?).map_err(|error| error::raised(value.py(), &error))
+}
+
+/// JSON text of a value. Errors: as [`payload`], with the name that is given here.
+pub fn json(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
     let py = value.py();
     let mut out = Vec::with_capacity(128);
-    if let Err(refusal) = write(py, &mut out, value.as_ptr(), 0) {
-        let Refusal { error, path } = *refusal;
-        if path.is_empty() {
-            return Err(error);
-        }
-        let place: String = path.iter().rev().map(String::as_str).collect();
-        return Err(match error.is_instance_of::<PyTypeError>(py) {
-            true => PyTypeError::new_err(format!("payload{place}: {}", error.value(py))),
-            false => invalid(py, &format!("payload{place}: {}", error.value(py))),
-        });
+    let Err(refusal) = write(py, &mut out, value.as_ptr(), 0) else {
+        return Ok(out);
+    };
+    let Refusal { error, path } = *refusal;
+    if path.is_empty() {
+        return Err(error);
     }
-    Payload::from_json(out).map_err(|error| error::raised(py, &error))
+    let place: String = path.iter().rev().map(String::as_str).collect();
+    Err(match error.is_instance_of::<PyTypeError>(py) {
+        true => PyTypeError::new_err(format!("{name}{place}: {}", error.value(py))),
+        false => invalid(py, &format!("{name}{place}: {}", error.value(py))),
+    })
 }
 
 fn invalid(py: Python<'_>, text: &str) -> PyErr {

@@ -9,6 +9,7 @@
 )]
 
 mod decode;
+mod document;
 mod encode;
 mod error;
 mod hub;
@@ -16,7 +17,11 @@ mod live;
 mod log;
 mod message;
 mod node;
+mod op;
+mod place;
 mod pmd;
+mod seat;
+mod session;
 mod wait;
 
 use distflow_core::ErrorKind;
@@ -57,13 +62,23 @@ fn _distflow(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("ERROR_CODES", codes)?;
     module.add_class::<hub::Hub>()?;
     module.add_class::<message::Message>()?;
+    module.add_class::<document::NativeDocument>()?;
     module.add_class::<node::NativeNode>()?;
+    module.add_class::<op::Op>()?;
     module.add_class::<pmd::NativePmd>()?;
+    module.add_class::<seat::NativeLobby>()?;
+    module.add_class::<seat::NativeSeat>()?;
+    module.add_class::<session::NativeSession>()?;
+    module.add_class::<session::NativeSessionList>()?;
     module.add_class::<pmd::NativePmdClient>()?;
+    module.add_function(wrap_pyfunction!(document::call_back, module)?)?;
+    module.add_function(wrap_pyfunction!(document::document_difference, module)?)?;
     module.add_function(wrap_pyfunction!(check_options, module)?)?;
     module.add_function(wrap_pyfunction!(dumps, module)?)?;
     module.add_function(wrap_pyfunction!(loads, module)?)?;
     module.add_function(wrap_pyfunction!(run_cli, module)?)?;
+    module.add_function(wrap_pyfunction!(session::check_broker_options, module)?)?;
+    module.add_function(wrap_pyfunction!(session::session_count_text, module)?)?;
     module.add_function(wrap_pyfunction!(live::end_all, module)?)?;
     module.add_function(wrap_pyfunction!(log::route_log, module)?)
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,26 @@ import pytest
 import distflow
 
 LIMIT = 30.0
+
+# A shell that runs this in the background ignores Ctrl-C, and so would the programs started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def broker_port() -> Iterator[int]:
+    """The port of a broker of MQTT: that of the package's own program."""
+    command = [sys.executable, "-m", "distflow", "broker", "start", "--mqtt-port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["port"]
+        process.terminate()
+        assert process.wait(LIMIT) == 0
+
+
+@pytest.fixture(scope="session")
+def broker(broker_port: int) -> str:
+    """The same as a URL."""
+    return f"mqtt://127.0.0.1:{broker_port}"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 OLDEST = 9
@@ -45,27 +46,53 @@ def interpreters() -> dict[tuple[int, ...], str]:
     return {**{number: supported[number] for number in chosen}, own: sys.executable}
 
 
-def main() -> int:
-    """Runs everything; the number of interpreters with a failure."""
-    wheel, folder, *arguments = sys.argv[1:]
-    failures = 0
-    for number, python in sorted(interpreters().items()):
-        name = ".".join(map(str, number))
-        environment = Path(folder).resolve() / name
-        shutil.rmtree(environment, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", environment], check=True)
-        own = environment / "bin" / "python"
-        pip = [own, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+def run(number: tuple[int, ...], python: str, wheel: str, folder: str, rest: list[str]) -> str:
+    """Makes an environment and runs the tests in it. What they print; raises
+    ``CalledProcessError``, which has it as well, when one fails."""
+    environment = Path(folder).resolve() / ".".join(map(str, number))
+    shutil.rmtree(environment, ignore_errors=True)
+    own = str(environment / "bin" / "python")
+    pip = [own, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    needed = ["pytest", "uvloop", "aiohttp", "paho-mqtt", "textual", "pillow"]
+    # Large, and the same for all.
+    if number == sys.version_info[:3]:
+        needed.append("PyQt6")
+    output = ""
+    for command in (
+        [python, "-m", "venv", str(environment)],
         # Of its own the package needs nothing.
-        subprocess.run([*pip, "--no-index", "--no-deps", wheel], check=True)
-        subprocess.run([*pip, "pytest", "uvloop", "aiohttp"], check=True)
-        print(f"Python {name}", flush=True)
+        [*pip, "--no-index", "--no-deps", wheel],
+        [*pip, *needed],
+        [own, "-m", "pytest", "-p", "no:cacheprovider", *rest, str(TESTS)],
+    ):
         ran = subprocess.run(
-            [own, "-m", "pytest", "-p", "no:cacheprovider", *arguments, TESTS],
+            command,
             cwd=TESTS.parent,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=True,
         )
-        failures += ran.returncode != 0
+        output = ran.stdout
+    return output
+
+
+def main() -> int:
+    """Runs everything, all interpreters at once: tests mostly wait. The number of interpreters with
+    a failure."""
+    wheel, folder, *rest = sys.argv[1:]
+    wheel = str(Path(wheel).resolve())
+    failures = 0
+    found = sorted(interpreters().items())
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run, number, python, wheel, folder, rest) for number, python in found]
+        for (number, _), running in zip(found, runs):
+            print(f"Python {'.'.join(map(str, number))}", flush=True)
+            try:
+                print(running.result(), flush=True)
+            except subprocess.CalledProcessError as error:
+                print(error.stdout, f"failed: {error.cmd}", sep="\n", flush=True)
+                failures += 1
     return failures
 
 

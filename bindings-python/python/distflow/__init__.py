@@ -3,7 +3,7 @@
 A process registers a name, finds others by theirs, sends them messages, and sees them come and go
 within milliseconds. A small registry daemon, the PMD, is found or started by the first node;
 messages go directly from process to process. Nodes in Rust, C, C++ and Node.js are peers like any
-other.
+other. Processes can share a JSON document, too: :class:`JsonCrdt`.
 
 :class:`Node` blocks; :class:`distflow.aio.Node` is for asyncio.
 """
@@ -18,7 +18,7 @@ import atexit as _atexit
 import os as _os
 
 from . import _distflow, _log
-from ._distflow import Message, __version__
+from ._distflow import Message, Op, __version__
 from ._log import connect as connect_logging
 from .errors import (
     AddressInUseError,
@@ -54,6 +54,25 @@ from .pmd import Pmd, PmdClient
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import aio
+    from .document import JsonCrdt
+    from .document_types import (
+        DOCUMENT_EVENTS,
+        BatchReceived,
+        ClockDrift,
+        DocumentChange,
+        DocumentConflict,
+        DocumentGc,
+        DocumentLimit,
+        DocumentMetrics,
+        DocumentRestore,
+        DocumentStats,
+        DocumentSync,
+        DocumentWatch,
+        EventsLost,
+        OperationIgnored,
+        ParentTombstone,
+        TombstoneWins,
+    )
     from .options import NodeOptions, PmdOptions
     from .runtime import MessageMetadata, NodeRuntime
     from .types import (
@@ -75,16 +94,29 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "DOCUMENT_EVENTS",
     "NODE_EVENTS",
     "PMD_EVENTS",
     "AddressInUseError",
     "AliasInUseError",
     "AlreadyRunningError",
+    "BatchReceived",
     "BusyError",
+    "ClockDrift",
     "ClosedError",
     "ConnectionFailedError",
     "DistflowError",
+    "DocumentChange",
+    "DocumentConflict",
+    "DocumentGc",
+    "DocumentLimit",
+    "DocumentMetrics",
+    "DocumentRestore",
+    "DocumentStats",
+    "DocumentSync",
+    "DocumentWatch",
     "Event",
+    "EventsLost",
     "ForkedError",
     "InsecureError",
     "InternalError",
@@ -93,6 +125,7 @@ __all__ = [
     "InvalidJsonError",
     "InvalidMessageError",
     "IoError",
+    "JsonCrdt",
     "MailboxOverflow",
     "Message",
     "MessageMetadata",
@@ -103,6 +136,9 @@ __all__ = [
     "NodeRuntime",
     "NotPmdError",
     "NotStartedError",
+    "Op",
+    "OperationIgnored",
+    "ParentTombstone",
     "Payload",
     "Peer",
     "PeerJoin",
@@ -123,6 +159,7 @@ __all__ = [
     "SendFailed",
     "Stats",
     "TimeoutError",
+    "TombstoneWins",
     "TooLargeError",
     "__version__",
     "aio",
@@ -134,6 +171,25 @@ __all__ = [
 _LAZY = {
     name: module
     for module, names in {
+        "document": ("JsonCrdt",),
+        "document_types": (
+            "DOCUMENT_EVENTS",
+            "BatchReceived",
+            "ClockDrift",
+            "DocumentChange",
+            "DocumentConflict",
+            "DocumentGc",
+            "DocumentLimit",
+            "DocumentMetrics",
+            "DocumentRestore",
+            "DocumentStats",
+            "DocumentSync",
+            "DocumentWatch",
+            "EventsLost",
+            "OperationIgnored",
+            "ParentTombstone",
+            "TombstoneWins",
+        ),
         "options": ("NodeOptions", "PmdOptions"),
         "runtime": ("MessageMetadata", "NodeRuntime"),
         "types": (
@@ -161,7 +217,7 @@ _LAZY = {
 def __getattr__(name: str) -> object:
     import importlib
 
-    if name in ("aio", "errors", "options", "runtime", "types"):
+    if name in ("aio", "document", "document_types", "errors", "options", "runtime", "types"):
         return importlib.import_module(f"{__name__}.{name}")
     if name in _LAZY:
         value: object = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -87,7 +87,8 @@ def checked(name: str, kind: str, value: Any) -> Any:
     return value
 
 
-def _unknown(name: str, table: Mapping[str, object]) -> str:
+def unknown(name: str, table: Mapping[str, object]) -> str:
+    """What to say of an option that does not exist."""
     import difflib
 
     near = difflib.get_close_matches(name, table, 1)
@@ -116,7 +117,7 @@ def native(
     values = dict(more)
     for name, value in named.items():
         if name not in table:
-            raise TypeError(_unknown(name, table))
+            raise TypeError(unknown(name, table))
         native_name, wanted = table[name]
         passed = checked(name, wanted, value)
         if passed is not None:

@@ -65,13 +65,15 @@ class NotStartedError(DistflowError, RuntimeError):
 
 
 class ClosedError(DistflowError):
-    """The node, PMD or connection ended while something waited for it."""
+    """The node, PMD or connection ended while something waited for it, or the document was
+    closed."""
 
     code = "closed"
 
 
 class AlreadyRunningError(DistflowError, RuntimeError):
-    """This process has its one node of :func:`distflow.start` already."""
+    """This process has its one node of :func:`distflow.start` already; or a document's directory is
+    open already."""
 
     code = "already_running"
 
@@ -143,7 +145,7 @@ class ConnectionFailedError(DistflowError, ConnectionError):
 
 
 class BusyError(DistflowError):
-    """A queue is full; try again later."""
+    """A queue is full, or too many operations wait; try again later."""
 
     code = "busy"
 
@@ -167,7 +169,7 @@ class InvalidFrameError(DistflowError, ValueError):
 
 
 class TooLargeError(DistflowError, ValueError):
-    """A message is larger than the limit."""
+    """A message or operation is larger than the limit."""
 
     code = "too_large"
 
@@ -179,7 +181,8 @@ class InvalidJsonError(DistflowError, ValueError):
 
 
 class InvalidMessageError(DistflowError, ValueError):
-    """JSON that is no message."""
+    """JSON or bytes that are no message, operation, batch or snapshot; or a document's files are
+    damaged."""
 
     code = "invalid_message"
 

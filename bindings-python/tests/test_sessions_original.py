@@ -1,0 +1,234 @@
+"""The original programs' session manager, on clients that they bring: paho's."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Callable, Iterator
+
+import pytest
+
+from distflow.sessions import (
+    SessionManager,
+    SGDistributedSession,
+    SGDistributedSessionManager,
+    SGSeedSyncManager,
+    SGSessionDiscoveryManager,
+)
+
+from .conftest import LIMIT, until
+
+mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not for this interpreter")
+
+
+class Program:
+    """What the original programs have: a connected client, and an id."""
+
+    def __init__(self, port: int) -> None:
+        self.clientId = uuid.uuid4().hex
+        self.others: list[str] = []
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        self.client.on_message = lambda _client, _data, message: self.others.append(message.topic)
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        until(self.client.is_connected)
+        self.manager = SGDistributedSessionManager(None, self)
+
+    def end(self) -> None:
+        self.manager.disconnect()
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.fixture
+def program(broker_port: int) -> Iterator[Callable[[], Program]]:
+    programs: list[Program] = []
+
+    def make() -> Program:
+        programs.append(Program(broker_port))
+        return programs[-1]
+
+    yield make
+    for one in programs:
+        one.end()
+
+
+def create(program: Program, **options: Any) -> SGDistributedSession:
+    session = SGDistributedSession(str(uuid.uuid4()), program.clientId, "Forest", **options)
+    program.manager.publishSessionState(session)
+    return session
+
+
+def join(program: Program, session_id: str) -> bool:
+    """As the originals do it: read, add oneself, write."""
+    return program.manager.updateSessionState(
+        session_id, lambda session: session.add_instance(program.clientId)
+    )
+
+
+def test_programs_meet_leave_and_close(broker: str, program: Callable[[], Program]) -> None:
+    one, two, three = program(), program(), program()
+    session = create(one, num_players_max=3)
+    seen: list[SGDistributedSession] = []
+    assert two.manager.readSessionState(session.session_id, timeout=LIMIT) is not None
+    two.manager.subscribeToSessionState(session.session_id, seen.append)
+    assert join(two, session.session_id)
+    assert join(three, session.session_id)
+    until(lambda: seen and seen[-1].get_num_connected() == 3)
+    assert list(seen[-1].connected_instances) == [one.clientId, two.clientId, three.clientId]
+    # A fourth finds no room, and nobody is lost by that.
+    four = program()
+    assert not join(four, session.session_id)
+    # A program with the other class is told so, too.
+    with pytest.raises(Exception, match="is full"):
+        SessionManager(broker).join(session.session_id)
+    assert three.manager.updateSessionState(
+        session.session_id, lambda session: session.remove_instance(three.clientId)
+    )
+    until(lambda: seen[-1].get_num_connected() == 2)
+    assert one.manager.updateSessionState(session.session_id, lambda session: session.start())
+    until(lambda: seen[-1].state == "started")
+    one.manager.disconnect()
+    until(lambda: seen[-1].state == "closed")
+
+
+def test_both_kinds_of_programs_meet(broker: str, program: Callable[[], Program]) -> None:
+    manager = SessionManager(broker)
+    one = program()
+    with manager.create(players_max=3, seed=77) as session:
+        assert one.manager.syncSeed(session.id) == 77
+        assert not one.manager.is_leader
+        assert join(one, session.id)
+        assert session.wait_for("member_joined").instance == one.clientId
+        one.manager.disconnect()
+        assert session.wait_for("member_left").instance == one.clientId
+    created = create(one)
+    with manager.join(created.session_id) as session:
+        assert session.members == (one.clientId, session.instance)
+
+
+def test_players_are_reserved_and_registered(program: Callable[[], Program]) -> None:
+    one, two = program(), program()
+    session_id = create(one).session_id
+    until(lambda: join(two, session_id))
+    decided: list[tuple[str, str, str]] = []
+    two.manager.subscribeToPlayerReservations(session_id, lambda *what: decided.append(what))
+    connected: list[str] = []
+    one.manager.playerConnected.connect(connected.append)
+    assert two.manager.reservePlayer(session_id, "Farmer")
+    until(lambda: decided == [(two.clientId, "Farmer", "reserve")])
+    until(lambda: not one.manager.isPlayerNameAvailable(session_id, "Farmer"))
+    assert not one.manager.reservePlayer(session_id, "Farmer")
+    assert two.manager.registerPlayer(session_id, "Farmer", 1, 4)
+    until(lambda: connected == ["Farmer"])
+    assert one.manager.getConnectedPlayers(session_id) == ["Farmer"]
+    assert one.manager.waitForPlayers(session_id, 2, 4, timeout=LIMIT)
+
+
+def test_sessions_are_discovered(program: Callable[[], Program]) -> None:
+    one, two = program(), program()
+    changes: list[dict[str, Any]] = []
+    discovery = SGSessionDiscoveryManager(two)
+    discovery.discoverSessions(changes.append)
+    session_id = str(uuid.uuid4())
+    one.manager.publishSession(session_id, 2, 4, "Lake")
+    until(lambda: session_id in discovery.discovered_sessions)
+    info = discovery.discovered_sessions[session_id]["info"]
+    assert (info["model_name"], info["num_players_min"], info["clientId"]) == (
+        "Lake",
+        2,
+        one.clientId,
+    )
+    assert changes
+    one.manager.disconnect()
+    until(
+        lambda: (
+            discovery.discovered_sessions.get(session_id, {}).get("info", {}).get("state")
+            in (None, "closed")
+        )
+    )
+    discovery.stopSessionDiscovery()
+
+
+def test_a_seed_is_drawn_or_given(program: Callable[[], Program]) -> None:
+    one = program()
+    seeds = SGSeedSyncManager(one)
+    assert 1 <= seeds.syncSeed("s-seed", initial_wait=0.1) <= 1_000_000
+    assert seeds.is_leader
+    assert seeds.syncSeed("s-seed", shared_seed=5) == seeds.synced_seed == 5
+
+
+def test_the_programs_own_messages_come_as_before(program: Callable[[], Program]) -> None:
+    one, two = program(), program()
+    session_id = create(one).session_id
+    assert two.manager.readSessionState(session_id, timeout=LIMIT)
+    two.client.subscribe("other/topic")
+
+    def is_heard() -> bool:
+        # The subscription may come to the broker later than the first of these.
+        one.client.publish("other/topic", b"x")
+        return "other/topic" in two.others
+
+    until(is_heard)
+    # A handler that is set later hears everything, too, and takes nothing from the session.
+    later: list[str] = []
+    two.client.on_message = lambda _client, _data, message: later.append(message.topic)
+    assert join(two, session_id)
+    until(lambda: f"{session_id}/session_state" in later)
+
+
+def test_without_a_connection_it_says_so() -> None:
+    class Nothing:
+        client = None
+        clientId = "x"
+
+    manager = SGDistributedSessionManager(None, Nothing())
+    with pytest.raises(ValueError, match="MQTT client must be connected before registering player"):
+        manager.registerPlayer("s", "Farmer", 1, 4)
+    with pytest.raises(ValueError, match="MQTT client must be connected before syncing seed"):
+        manager.syncSeed("s")
+    assert SGDistributedSessionManager.getSessionTopics("s")[1] == "s/session_seed_sync"
+    assert manager.isSessionTopic("s/session_instance_ready/x", "s")
+    assert not manager.isSessionTopic("t/session_seed_sync", "s")
+
+
+def test_signals_of_qt(program: Callable[[], Program]) -> None:
+    core = pytest.importorskip("PyQt6.QtCore", reason="Qt is installed for one interpreter only")
+    from distflow.sessions import qt
+
+    application = core.QCoreApplication.instance() or core.QCoreApplication([])
+    one, two = program(), program()
+    manager = qt.SGDistributedSessionManager(None, one)
+    heard: list[Any] = []
+    threads: set[Any] = set()
+
+    class Receiver(core.QObject):  # type: ignore[misc,name-defined]
+        def hear(self, what: Any) -> None:
+            heard.append(what)
+            threads.add(core.QThread.currentThread())
+
+    receiver = Receiver()
+    manager.playerConnected.connect(receiver.hear)
+    manager.playerDisconnected.connect(receiver.hear)
+    manager.sessionsDiscovered.connect(receiver.hear)
+
+    def until_heard(what: Any) -> None:
+        def is_heard() -> bool:
+            application.processEvents()
+            return what in heard
+
+        until(is_heard)
+
+    session = SGDistributedSession(str(uuid.uuid4()), one.clientId, "Forest")
+    manager.publishSessionState(session)
+    assert manager.session_id == session.session_id
+    assert manager.getSessionTopics("s") == one.manager.getSessionTopics("s")
+    until(lambda: join(two, session.session_id))
+    assert two.manager.registerPlayer(session.session_id, "Farmer", 1, 4)
+    until_heard("Farmer")
+    heard.clear()
+    two.manager.disconnect()
+    until_heard("Farmer")
+    manager.discoverSessions()
+    until(lambda: application.processEvents() or any(isinstance(one, dict) for one in heard))
+    assert threads == {application.thread()}
+    manager.disconnect()
