@@ -2,7 +2,7 @@
 
 import { createInterface } from 'node:readline';
 
-import { DistflowError, NodeRuntime, PMD, PMDClient } from '@distflow/native';
+import { DistflowError, JSONCrdt, NodeRuntime, PMD, PMDClient } from '@distflow/native';
 
 const LIMIT_MS = 30_000;
 
@@ -140,6 +140,33 @@ const calls = {
   },
   'client.event': (self, { kind }) => self.events.event(kind),
   'client.close': (self) => self.client.disconnect(),
+  'doc.open': (self, { replica, initial, options }) => {
+    self.doc = new JSONCrdt(replica, initial, options);
+    self.told = [];
+    for (const name of ['change', 'sync', 'conflict', 'gc', 'limit']) {
+      self.doc.on(name, ({ type, path }) => self.told.push([name, { type, path }]));
+    }
+  },
+  'doc.set': (self, { path, value }) => ({ op: self.doc.set(path, value) }),
+  'doc.delete': (self, { path }) => ({ op: self.doc.del(path) }),
+  'doc.get': (self, { path }) => self.doc.get(path),
+  'doc.read': ({ doc }) => ({
+    value: doc.value(),
+    canonical: doc.canonical(),
+    hash: doc.hash(),
+    clock: doc.clock(),
+  }),
+  'doc.receive': (self, { op }) => self.doc.receive(op),
+  'doc.receiveAll': (self, { ops }) => ops.forEach((op) => self.doc.receive(JSONCrdt.encodeOp(op))),
+  'doc.since': ({ doc }, { clock }) => ({
+    ops: doc.diffSince(clock),
+    complete: doc.isCompleteSince(clock),
+  }),
+  'doc.snapshot': (self) => ({ snapshot: self.doc.snapshot() }),
+  'doc.restore': (self, { snapshot }) => self.doc.restore(snapshot),
+  'doc.merge': (self, { snapshot }) => self.doc.merge(snapshot),
+  'doc.events': (self) => self.told.splice(0),
+  'doc.close': (self) => self.doc.close(),
 };
 
 console.log(['ready', ...Object.keys(calls)].join('\t'));

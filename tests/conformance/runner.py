@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import queue
+import re
 import sys
 from typing import Any, Callable, Optional, Union
 
@@ -74,6 +75,8 @@ class Object:
     node: NodeType
     pmd: distflow.Pmd
     client: distflow.PmdClient
+    doc: distflow.JsonCrdt
+    told: list[Any]
 
     def __init__(self) -> None:
         self.handled = Queue()
@@ -216,6 +219,51 @@ def peers_of(peers: list[distflow.Peer]) -> list[dict[str, Any]]:
     return [known(peer) for peer in peers]
 
 
+def members(op: distflow.Op) -> Any:
+    return json.loads(op.text)
+
+
+def doc_open(self: Object, replica: str, initial: Any = None, options: Any = None) -> None:
+    named = {
+        re.sub("[A-Z]", lambda it: "_" + it[0].lower(), k): v for k, v in (options or {}).items()
+    }
+    self.doc = distflow.JsonCrdt(replica, initial, **named)
+    self.told = []
+    for name in ("change", "sync", "conflict", "gc", "limit"):
+        self.doc.on(name, lambda event, name=name: self.told.append([name, known_event(event)]))
+
+
+def known_event(event: Any) -> dict[str, Any]:
+    names = {
+        "ParentTombstone": "parent-tombstone",
+        "TombstoneWins": "tombstone-wins",
+        "ClockDrift": "clock-drift",
+    }
+    kind = names.get(type(event).__name__, getattr(event, "type", None))
+    path = getattr(event, "path", None)
+    return {"type": kind, "path": None if path is None else list(path)}
+
+
+def doc_events(self: Object) -> Any:
+    told, self.told = self.told, []
+    return told
+
+
+def doc_read(self: Object) -> Any:
+    doc = self.doc
+    return {
+        "value": doc.value,
+        "canonical": doc.canonical(),
+        "hash": doc.hash(),
+        "clock": doc.clock,
+    }
+
+
+def doc_since(self: Object, clock: Any) -> Any:
+    ops = [members(op) for op in self.doc.diff_since(clock)]
+    return {"ops": ops, "complete": self.doc.is_complete_since(clock)}
+
+
 CALLS: dict[str, Callable[..., Any]] = {
     "node.open": node_open,
     "node.info": describe,
@@ -253,6 +301,19 @@ CALLS: dict[str, Callable[..., Any]] = {
     "client.watch": lambda self: peers_of(self.client.watch()) and None,
     "client.event": client_event,
     "client.close": lambda self: self.client.close(),
+    "doc.open": doc_open,
+    "doc.set": lambda self, path, value: {"op": members(self.doc.set(path, value))},
+    "doc.delete": lambda self, path: {"op": members(self.doc.delete(path))},
+    "doc.get": lambda self, path: self.doc.get(path),
+    "doc.read": doc_read,
+    "doc.receive": lambda self, op: self.doc.receive(op) == "applied",
+    "doc.receiveAll": lambda self, ops: [self.doc.receive(op) for op in ops] and None,
+    "doc.since": doc_since,
+    "doc.snapshot": lambda self: {"snapshot": self.doc.snapshot_json()},
+    "doc.restore": lambda self, snapshot: self.doc.restore(snapshot),
+    "doc.merge": lambda self, snapshot: self.doc.merge(snapshot),
+    "doc.events": doc_events,
+    "doc.close": lambda self: self.doc.close(),
 }
 
 

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 
 import { Page } from './browser.mjs';
-import { Process, examples, packageFolder, pmd, program } from './processes.mjs';
+import { Process, examples, packageFolder, pmd, program, project, python } from './processes.mjs';
 
 const example = (name) => join(examples, name);
 
@@ -174,4 +174,47 @@ test('the status page shows who joins and leaves while it is open', async (t) =>
   server.child.kill('SIGINT');
   assert.equal(await server.end(), 0);
   expectUsage(example('pmd-status/server.js'), [['x'], ['65536'], ['0', 'x'], ['0', '0', '0']]);
+});
+
+test('two to-do lists are one, also after having been apart', async (t) => {
+  const port = String(await pmd(t));
+  const run = (name) => Process.node(t, [example('todo.js'), name, port]);
+  const ann = run('ann');
+  await ann.after('ready');
+  ann.write('add milk\nadd bread\n');
+  ann.write('list\n');
+  assert.deepEqual([await ann.line(), await ann.line()], ['1 [ ] milk', '2 [ ] bread']);
+  // Who comes late is told of what was before.
+  const bob = run('bob');
+  await bob.after('ready');
+  await bob.after('changed by ann');
+  await bob.after('changed by ann');
+  bob.write('done 1\n');
+  await ann.after('changed by bob');
+  ann.write('list\n');
+  assert.deepEqual([await ann.line(), await ann.line()], ['1 [x] milk', '2 [ ] bread']);
+  bob.write('nonsense\nquit\n');
+  await bob.after('add <text>, done <number>, list, quit');
+  assert.equal(await bob.end(), 0, bob.errors);
+  ann.closeInput();
+  assert.equal(await ann.end(), 0, ann.errors);
+  expectUsage(example('todo.js'), [[], ['a b'], ['ann', '0'], ['ann', '1', 'x']]);
+});
+
+test('a to-do list is shared with the Python example', async (t) => {
+  const port = String(await pmd(t));
+  const ann = Process.node(t, [example('todo.js'), 'ann', port]);
+  await ann.after('ready');
+  const bob = Process.run(t, python(), [join(project, 'examples/python/todo.py'), 'bob', port]);
+  await bob.after('* ready as bob');
+  ann.write('add milk\n');
+  await bob.after('* ann: [ ] milk');
+  bob.write('done 1\n');
+  await ann.after('changed by bob');
+  ann.write('list\n');
+  assert.equal(await ann.line(), '1 [x] milk');
+  for (const process of [ann, bob]) {
+    process.write('quit\n');
+    assert.equal(await process.end(), 0, process.errors);
+  }
 });

@@ -70,7 +70,8 @@ function command(folder, { language, code }) {
       writeFileSync(join(folder, 'block.cjs'), code);
       return [process.execPath, [...preload, join(folder, 'block.cjs')]];
     case 'sh':
-      return ['bash', ['-euc', SHELL + code]];
+      // With a socket as its input, bash may take itself for a remote shell and read a start-up file.
+      return ['bash', ['--norc', '-euc', SHELL + code]];
     default:
       throw new Error(`nobody checks a block in '${language}'`);
   }
@@ -83,6 +84,11 @@ for (const block of ['README.md', 'MIGRATION.md'].flatMap(blocks)) {
     // The shell starts and ends one itself.
     const starts = /pmd start/.test(block.code);
     if (starts) spawnSync(program(), ['pmd', 'kill', '--port', String(port)]);
+    if (block.code.includes('mqtt://localhost')) {
+      const broker = Process.run(t, program(), ['broker', 'start', '--mqtt-port', '0']);
+      const [, address] = /^Broker started on (.*)$/.exec(await broker.line());
+      block.code = block.code.replace('mqtt://localhost', `mqtt://${address}`);
+    }
     const env = { ...process.env, PMD_PORT: String(port), DISTFLOW: program() };
     const running = Process.run(t, ...command(folder, block), { env });
     assert.equal(await running.end(), 0, running.errors);

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod broker;
 mod c_program;
 mod child;
 mod fake_pmd;
@@ -20,6 +21,7 @@ mod program;
 mod transcript;
 mod wait;
 
+pub use broker::{Broker, BrokerKind};
 pub use c_program::CProgram;
 pub use child::Child;
 pub use fake_pmd::FakePmd;

@@ -228,4 +228,16 @@ pub const AIMS: &[Aim] = &[
         AtMost(20_000.0),
     ),
     Aim::value("second node", "start.second.p50", Time, AtMost(5_000.0)),
+    Aim::value(
+        "session: a join seen by all, p99",
+        "session.mosquitto.join.p99",
+        Time,
+        AtMost(300e3),
+    ),
+    Aim::value(
+        "session: a leave seen by all, p99",
+        "session.mosquitto.leave.p99",
+        Time,
+        AtMost(300e3),
+    ),
 ];

@@ -18,6 +18,7 @@ mod process;
 mod registry;
 mod report;
 mod samples;
+mod sessions;
 mod setting;
 mod startup;
 mod stream;
@@ -48,7 +49,8 @@ struct Options {
     /// Length of a stream in seconds
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Only these measurements: stream, trip, large, registry, known-peer, fan-out, start, memory
+    /// Only these measurements: stream, trip, large, registry, known-peer, fan-out, start, memory,
+    /// sessions
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Where the JSON goes [default: bench.json in the target folder]
@@ -76,6 +78,7 @@ const MEASUREMENTS: &[(&str, Measure)] = &[
     ("fan-out", fan_out::measure),
     ("start", startup::measure),
     ("memory", memory::measure),
+    ("sessions", sessions::measure),
 ];
 
 fn main() -> ExitCode {

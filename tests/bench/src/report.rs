@@ -123,6 +123,21 @@ const TABLES: &[Table] = &[
             ("idle node process", "node", Size),
         ],
     },
+    Table {
+        title: "Game sessions: until 11 see that one joined or left; until 100 that join at once are in",
+        rows: &[
+            ("broker in the box", "session.box"),
+            ("Mosquitto", "session.mosquitto"),
+        ],
+        columns: &[
+            ("to the broker and back p50", "trip.p50", Time),
+            ("join p50", "join.p50", Time),
+            ("join p99", "join.p99", Time),
+            ("leave p50", "leave.p50", Time),
+            ("leave p99", "leave.p99", Time),
+            ("100 joins", "storm.p50", Time),
+        ],
+    },
 ];
 
 /// Prints everything.

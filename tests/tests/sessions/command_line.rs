@@ -1,0 +1,147 @@
+//! `distflow session` and `distflow broker`, and what they say when something is wrong.
+
+use std::process::{Command, Output};
+
+use distflow_tests::distflow_program;
+
+use crate::brokers::{Broker, Instance, Kind};
+
+fn distflow(arguments: &[&str]) -> Output {
+    Command::new(distflow_program())
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_list_shows_sessions_as_text_and_as_json() {
+    let broker = Broker::start(Kind::InTheBox);
+    let url = broker.url();
+    let none = distflow(&["session", "list", "--broker", &url, "--wait-ms", "300"]);
+    assert_eq!(text(&none.stdout), "No sessions available\n");
+    let one = Instance::start(
+        &broker,
+        &["create", "--id", "s-1", "--model", "Forest", "--max", "2"],
+        &[],
+    );
+    one.is_in();
+    let list = distflow(&["session", "list", "--broker", &url]);
+    assert_eq!(
+        text(&list.stdout),
+        "s-1  Forest (1/1-2 instances (Ready))\n"
+    );
+    let list = distflow(&["session", "list", "--json", "--broker", &url]);
+    let sessions: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!(sessions[0]["session_id"], "s-1");
+    assert_eq!(sessions[0]["state"], "open");
+}
+
+#[test]
+fn a_signal_leaves_the_session() {
+    let broker = Broker::start(Kind::InTheBox);
+    let one = Instance::start(&broker, &["create", "--id", "s-1"], &[]);
+    one.is_in();
+    let mut two = Instance::start(&broker, &["join", "s-1"], &[]);
+    two.is_in();
+    one.until(|line| line["members"] == 2);
+    two.child.signal(libc::SIGTERM);
+    two.event("ended");
+    one.event("member_left");
+    assert_eq!(
+        two.child.wait(distflow_tests::LIMIT).unwrap().code(),
+        Some(0)
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let broker = Broker::start(Kind::InTheBox);
+    let url = broker.url();
+    let closed = "mqtt://127.0.0.1:1";
+    for (arguments, words) in [
+        (
+            vec!["session", "list", "--broker", "http://x"],
+            "begins with mqtt",
+        ),
+        (
+            vec!["session", "list", "--broker", "mqtt://x:0"],
+            "1 to 65535",
+        ),
+        (
+            vec!["session", "join", "--broker", &url, "nowhere"],
+            "no session of this id",
+        ),
+        (vec!["session", "join", "--broker", &url, "a/b"], "'/'"),
+        (
+            vec!["session", "create", "--broker", &url, "--max", "0"],
+            "players_max must be 1 to 1024",
+        ),
+        (
+            vec!["session", "create", "--broker", &url, "--min", "5"],
+            "players_min must be 1 to players_max",
+        ),
+        (
+            vec!["session", "create", "--broker", &url, "--seed", "0"],
+            "seed must be 1 to 1000000",
+        ),
+        (
+            vec!["session", "list", "--broker", closed],
+            "not reached in time",
+        ),
+        (
+            vec![
+                "session",
+                "list",
+                "--broker",
+                &url,
+                "--password-file",
+                "/nowhere",
+            ],
+            "password file",
+        ),
+        (
+            vec!["session", "list", "--broker", &url, "--ca-file", "ca.pem"],
+            "without TLS",
+        ),
+        (
+            vec!["session", "list", "--broker", &url, "--cert-file", "c.pem"],
+            "--key-file",
+        ),
+        (vec!["session", "play"], "Unknown session command: play"),
+        (vec!["broker", "start", "--listen", "0.0.0.0"], "--insecure"),
+        (
+            vec!["broker", "start", "--mqtt-port", "x"],
+            "invalid value 'x'",
+        ),
+    ] {
+        let output = distflow(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let port = broker.port.to_string();
+    let taken = distflow(&["broker", "start", "--mqtt-port", &port]);
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(
+        text(&taken.stderr).contains(&port),
+        "{}",
+        text(&taken.stderr)
+    );
+    let json = distflow(&["session", "join", "--json", "--broker", &url, "nowhere"]);
+    let line: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        (&line["event"], &line["code"]),
+        (&"error".into(), &"refused".into())
+    );
+}
+
+#[test]
+fn the_demo_does_all_of_it() {
+    let output = distflow(&["session", "demo"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).ends_with("all of it happened\n"));
+}

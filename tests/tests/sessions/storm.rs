@@ -1,0 +1,150 @@
+//! Many at one instant.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use distflow_core::error::ErrorKind;
+use distflow_core::mqtt::{BrokerOptions, Link, LinkEvent};
+use distflow_core::session::{Document, Vocabulary};
+use distflow_core::sessions::{Session, instance_id};
+use tokio::task::JoinSet;
+
+use crate::brokers::{Broker, OfBroker, block_on, on_both};
+use crate::people::{count, create, room_for};
+
+on_both!(all_are_in, capacity_is_kept, read_modify_write_loses_some);
+
+const CLIENTS: usize = 100;
+
+async fn storm(
+    broker: &Broker,
+    session: &Session,
+    clients: usize,
+) -> Vec<Result<Session, ErrorKind>> {
+    let mut joining = JoinSet::new();
+    for _ in 0..clients {
+        let (sessions, id) = (broker.sessions(), session.id().to_owned());
+        joining.spawn(async move { sessions.join(&id).await });
+    }
+    let mut joined = Vec::new();
+    while let Some(result) = joining.join_next().await {
+        joined.push(result.unwrap().map_err(|error| error.kind()));
+    }
+    joined
+}
+
+/// 100 clients, 20 rounds: none missing, none reported in without being in.
+fn all_are_in(broker: &mut Broker) {
+    block_on(async {
+        for round in 0..20 {
+            let one = create(broker, room_for(CLIENTS as u32 + 1)).await;
+            let joined = storm(broker, &one, CLIENTS).await;
+            let joined: Vec<Session> = joined.into_iter().map(Result::unwrap).collect();
+            count(&one, CLIENTS + 1).await;
+            for session in &joined {
+                assert!(
+                    session.view().document.unwrap().has(session.instance()),
+                    "round {round}"
+                );
+                count(session, CLIENTS + 1).await;
+            }
+            let mut leaving = JoinSet::new();
+            for session in joined {
+                leaving.spawn(async move { session.leave().await });
+            }
+            while leaving.join_next().await.is_some() {}
+            count(&one, 1).await;
+            one.close().await.unwrap();
+        }
+    });
+}
+
+/// With room for 30 exactly 29 are in beside the creator, the others are told so, and no document ever
+/// names more.
+fn capacity_is_kept(broker: &mut Broker) {
+    let options = BrokerOptions::parse(&broker.url()).unwrap();
+    block_on(async {
+        let one = create(broker, room_for(30)).await;
+        let topic = format!("{}/session_state", one.id());
+        let is_exceeded = Arc::new(AtomicBool::new(false));
+        let exceeded = is_exceeded.clone();
+        let watcher = tokio::spawn(async move {
+            let mut link = Link::new(options, instance_id(), None, 1).unwrap();
+            loop {
+                match link.next().await {
+                    LinkEvent::Connected => link.subscribe(topic.clone()).await.unwrap(),
+                    LinkEvent::Message { payload, .. } if !payload.is_empty() => {
+                        let document = Document::parse(&payload, 0).unwrap();
+                        if document.members.len() > 30 {
+                            exceeded.store(true, Ordering::Relaxed);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        });
+        let joined = storm(broker, &one, CLIENTS).await;
+        let in_it = joined.iter().flatten().count();
+        let refused = joined
+            .iter()
+            .filter(|result| matches!(result, Err(ErrorKind::Refused)));
+        assert_eq!((in_it, refused.count()), (29, CLIENTS - 29));
+        count(&one, 30).await;
+        watcher.abort();
+        assert!(!is_exceeded.load(Ordering::Relaxed));
+    });
+}
+
+/// As the originals joined: read the document, add oneself, write it. The control that must fail.
+async fn read_modify_write(options: BrokerOptions, topic: String, me: String) {
+    let mut link = Link::new(options, me.clone(), None, 1).unwrap();
+    loop {
+        match link.next().await {
+            LinkEvent::Connected => link.subscribe(topic.clone()).await.unwrap(),
+            LinkEvent::Message { payload, .. } => {
+                let mut document = Document::parse(&payload, 0).unwrap();
+                document.members.push(me.clone());
+                document.version += 1;
+                document.writer = None;
+                let payload = document.write(Vocabulary::Running);
+                link.publish(topic.clone(), payload, true, 1).await.unwrap();
+                break;
+            }
+            _ => {}
+        }
+    }
+    link.close(Duration::from_secs(2)).await;
+}
+
+fn read_modify_write_loses_some(broker: &mut Broker) {
+    let options = BrokerOptions::parse(&broker.url()).unwrap();
+    block_on(async {
+        let topic = "s-control/session_state".to_owned();
+        let mut first = Link::new(options.clone(), instance_id(), None, 1).unwrap();
+        while !matches!(first.next().await, LinkEvent::Connected) {}
+        let document = br#"{"session_id": "s-control", "creator_client_id": "aa", "connected_instances": ["aa"], "num_players_max": 1000}"#;
+        first
+            .publish(topic.clone(), document.to_vec(), true, 1)
+            .await
+            .unwrap();
+        first.subscribe(topic.clone()).await.unwrap();
+        while !matches!(first.next().await, LinkEvent::Message { .. }) {}
+        let mut joining = JoinSet::new();
+        for number in 0..CLIENTS {
+            joining.spawn(read_modify_write(
+                options.clone(),
+                topic.clone(),
+                format!("c{number}"),
+            ));
+        }
+        while joining.join_next().await.is_some() {}
+        let mut last = 0;
+        while let Ok(LinkEvent::Message { payload, .. }) =
+            tokio::time::timeout(Duration::from_secs(1), first.next()).await
+        {
+            last = Document::parse(&payload, 0).unwrap().members.len();
+        }
+        assert!(last < CLIENTS + 1, "the control lost nobody");
+    });
+}
