@@ -65,7 +65,9 @@ def test_a_pool_counts_right_although_a_worker_is_killed(pmd: distflow.Pmd) -> N
         os.kill(int(children[0]), signal.SIGKILL)
         code, out, err = end(pool)
         # What was under way to the worker that was killed may be reported; the pool sends it again.
-        words = [line for line in err.splitlines() if not line.startswith("messages lost ")]
+        # A worker that starts slowly may find the work done.
+        usual = ("messages lost ", "there is no pool")
+        words = [line for line in err.splitlines() if not line.startswith(usual)]
         assert (code, words) == (0, [])
         assert out.endswith("\n63951 primes below 800000\n")
         until(lambda: client.list() == [])
