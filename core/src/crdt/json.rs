@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::crdt::scan::{self, Fields};
 use crate::crdt::text::Text;
-use crate::crdt::value::Value;
+use crate::crdt::value::{Number, Value};
 use crate::error::Result;
 use crate::wire::json::validate;
 
@@ -97,7 +97,12 @@ impl<T: Into<Value>> From<T> for Json {
 
 impl From<&Value> for Json {
     fn from(value: &Value) -> Self {
-        Self(value.to_json().into())
+        match value {
+            Value::Number(Number::Int(number)) => {
+                Self::of_checked(itoa::Buffer::new().format(*number))
+            }
+            _ => Self(value.to_json().into()),
+        }
     }
 }
 

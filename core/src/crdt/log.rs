@@ -94,24 +94,27 @@ impl Log {
         self.entries.len()
     }
 
-    /// Adds an operation, whose replicas have been interned.
-    pub fn push(&mut self, replicas: &Replicas, src: ReplicaIndex, op: &Op) {
+    /// Adds an operation of a source, which had seen so many of each replica by then.
+    pub fn push(
+        &mut self,
+        src: ReplicaIndex,
+        op: &Op,
+        clock: impl Iterator<Item = (ReplicaIndex, u64)>,
+    ) {
         let last = of(&mut self.last, src);
-        let mut gained = Vec::new();
-        for (name, count) in &op.deps {
-            let Some(replica) = replicas.find(name) else {
-                continue;
-            };
-            if *count > last.get(replica) {
-                last.set(replica, *count);
-                if replica != src {
-                    gained.push((replica, *count));
-                }
+        let (mut seq, mut gained) = (0, Vec::new());
+        for (replica, count) in clock {
+            if replica == src {
+                seq = count;
+            } else if count > last.get(replica) {
+                last.set(replica, count);
+                gained.push((replica, count));
             }
         }
+        last.set(src, seq.max(last.get(src)));
         self.entries.push_back(Entry {
             src,
-            seq: op.seq(),
+            seq,
             time: op.time,
             own_id: op.own_id.clone(),
             kind: op.kind.clone(),

@@ -133,6 +133,13 @@ impl Replicas {
         if self.is_after(&a, &b) { a } else { b }
     }
 
+    /// Puts a stamp in the place of an earlier one.
+    pub fn raise(&self, place: &mut Stamp, stamp: &Stamp) {
+        if self.is_after(stamp, place) {
+            *place = *stamp;
+        }
+    }
+
     /// The earlier one.
     pub fn earlier(&self, a: Stamp, b: Stamp) -> Stamp {
         if self.is_after(&a, &b) { b } else { a }

@@ -4,37 +4,72 @@ use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::mem::ManuallyDrop;
+use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::Arc;
 
 /// Bytes that are kept in place; longer text is shared.
 const SHORT: usize = 22;
+/// The first byte of each.
+const IS_SHORT: u8 = 1;
+const IS_LONG: u8 = 2;
 
 /// Immutable text. Copies cost nothing: short text has no memory of its own, longer text is shared.
-#[derive(Clone)]
-pub struct Text(Repr);
+///
+/// It is made of whole words, not an enum: that would be taken apart into a tag and odd bytes whenever
+/// it is moved, and what is stored in pieces is waited for by whoever reads it next.
+#[repr(C)]
+pub struct Text {
+    /// As bytes: which it is, the length of short text, and its first six bytes.
+    head: NonZeroU64,
+    rest: Rest,
+}
 
-#[derive(Clone)]
-enum Repr {
-    Short { length: u8, bytes: [u8; SHORT] },
-    Long(Arc<str>),
+/// The rest of short text, then zeros; or long text.
+#[repr(C)]
+union Rest {
+    short: [u64; 2],
+    long: ManuallyDrop<Arc<str>>,
 }
 
 impl Text {
+    #[inline]
+    fn head(&self) -> [u8; 8] {
+        self.head.get().to_ne_bytes()
+    }
+
+    #[inline]
+    fn long(&self) -> Option<&Arc<str>> {
+        // SAFETY: the head says that there is an `Arc`.
+        (self.head()[0] == IS_LONG).then(|| unsafe { &*self.rest.long })
+    }
+
+    /// Its words, if it is short.
+    #[inline]
+    fn short(&self) -> Option<(u64, [u64; 2])> {
+        // SAFETY: the head says that there are words.
+        (self.head()[0] == IS_SHORT).then(|| (self.head.get(), unsafe { self.rest.short }))
+    }
+
     /// The text.
     #[inline]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            // It was text when it came.
-            Repr::Short { .. } => std::str::from_utf8(self.as_bytes()).unwrap_or_default(),
-            Repr::Long(text) => text,
+        if let Some(text) = self.long() {
+            return text;
+        }
+        let length = usize::from(self.head()[1]);
+        // SAFETY: behind the first two of the 24 bytes come those of a `str` of this length.
+        unsafe {
+            let bytes = std::ptr::from_ref(self).cast::<u8>().add(2);
+            std::str::from_utf8_unchecked(std::slice::from_raw_parts(bytes, length))
         }
     }
 
     /// Bytes of its UTF-8.
     #[inline]
     pub fn len(&self) -> usize {
-        self.as_bytes().len()
+        self.as_str().len()
     }
 
     /// Whether there is none.
@@ -46,9 +81,42 @@ impl Text {
     /// Its UTF-8.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            Repr::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
-            Repr::Long(text) => text.as_bytes(),
+        self.as_str().as_bytes()
+    }
+
+    /// The lowest byte of the head comes first.
+    #[inline]
+    fn of(head: u64, rest: Rest) -> Self {
+        let head = NonZeroU64::new(head.to_le()).unwrap_or(NonZeroU64::MIN);
+        Self { head, rest }
+    }
+}
+
+impl Drop for Text {
+    #[inline]
+    fn drop(&mut self) {
+        if self.head()[0] == IS_LONG {
+            // SAFETY: the head says that there is an `Arc`, and nobody reads it after this.
+            unsafe { ManuallyDrop::drop(&mut self.rest.long) }
+        }
+    }
+}
+
+impl Clone for Text {
+    #[inline]
+    fn clone(&self) -> Self {
+        let rest = match self.long() {
+            Some(text) => Rest {
+                long: ManuallyDrop::new(text.clone()),
+            },
+            // SAFETY: it is not long, so there are words.
+            None => Rest {
+                short: unsafe { self.rest.short },
+            },
+        };
+        Self {
+            head: self.head,
+            rest,
         }
     }
 }
@@ -56,15 +124,34 @@ impl Text {
 impl From<&str> for Text {
     #[inline]
     fn from(text: &str) -> Self {
-        let mut bytes = [0; SHORT];
-        match bytes.get_mut(..text.len()) {
-            Some(place) => {
-                place.copy_from_slice(text.as_bytes());
-                let length = text.len() as u8;
-                Self(Repr::Short { length, bytes })
-            }
-            None => Self(Repr::Long(Arc::from(text))),
+        let bytes = text.as_bytes();
+        if bytes.len() > SHORT {
+            let long = ManuallyDrop::new(Arc::from(text));
+            return Self::of(u64::from(IS_LONG), Rest { long });
         }
+        let (first, rest) = bytes.split_at(bytes.len().min(6));
+        let (second, third) = rest.split_at(rest.len().min(8));
+        let head = u64::from(IS_SHORT) | (bytes.len() as u64) << 8 | word(first) << 16;
+        let short = [word(second).to_le(), word(third).to_le()];
+        Self::of(head, Rest { short })
+    }
+}
+
+/// Up to eight bytes as a number, the first one lowest, without a detour through memory.
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    let at = |at: usize| u64::from(bytes[at]) << (8 * at);
+    match bytes.len() {
+        0 => 0,
+        length @ 1..4 => at(0) | at(length / 2) | at(length - 1),
+        length @ 4..8 => {
+            let half = |half: Option<&[u8; 4]>| half.map_or(0, |half| u32::from_le_bytes(*half));
+            let (low, high) = (half(bytes.first_chunk()), half(bytes.last_chunk()));
+            u64::from(low) | u64::from(high) << (8 * (length - 4))
+        }
+        _ => bytes
+            .first_chunk()
+            .map_or(0, |all| u64::from_le_bytes(*all)),
     }
 }
 
@@ -97,7 +184,11 @@ impl Borrow<str> for Text {
 impl PartialEq for Text {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        match (self.short(), other.short()) {
+            (Some(words), Some(others)) => words == others,
+            (None, None) => self.as_str() == other.as_str(),
+            _ => false,
+        }
     }
 }
 

@@ -19,8 +19,9 @@ use crate::crdt::document::{
 };
 use crate::crdt::json::Json;
 use crate::crdt::metrics::Metrics;
-use crate::crdt::op::{Kind, Op};
+use crate::crdt::op::Op;
 use crate::crdt::path::{Path, Segment};
+use crate::crdt::shape::Write;
 use crate::crdt::watch::Pattern;
 use crate::error::Result;
 use crate::limits::CRDT_EVENTS_MAX;
@@ -99,12 +100,12 @@ impl Inner {
         path.into_path(&mut |path| document.is_array(path))
     }
 
-    fn write(&mut self, path: &[Segment], kind: Kind, now_ms: u64) -> Result<Op> {
-        let draft = self.document.draft(path, kind, now_ms)?;
-        if let Some(kept) = &mut self.kept {
-            kept.append_operation(draft.op())?;
-        }
-        let op = self.document.commit(draft, now_ms);
+    fn write(&mut self, path: &[Segment], write: Write, now_ms: u64) -> Result<Op> {
+        let kept = &mut self.kept;
+        let op = self.document.write(path, write, now_ms, |op| match kept {
+            Some(kept) => kept.append_operation(op),
+            None => Ok(()),
+        })?;
         self.tidy();
         Ok(op)
     }
@@ -228,7 +229,7 @@ impl JsonCrdt {
     pub fn set(&self, path: impl IntoPath, value: impl Into<Json>) -> Result<Op> {
         let mut inner = self.inner.lock();
         let path = inner.path(path)?;
-        inner.write(&path, Kind::Set(value.into()), wall_ms())
+        inner.write(&path, Write::Set(value.into()), wall_ms())
     }
 
     /// Takes away what is at a path; without it, nothing else changes.
@@ -237,7 +238,7 @@ impl JsonCrdt {
     pub fn delete(&self, path: impl IntoPath) -> Result<Op> {
         let mut inner = self.inner.lock();
         let path = inner.path(path)?;
-        inner.write(&path, Kind::Tombstone, wall_ms())
+        inner.write(&path, Write::Delete, wall_ms())
     }
 
     /// What is at a path; `None` if nothing is.

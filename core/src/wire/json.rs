@@ -56,6 +56,20 @@ const fn special_bytes() -> [bool; 256] {
 }
 static SPECIAL: [bool; 256] = special_bytes();
 
+/// The high bits of those of eight bytes that are special: the usual test of a whole word for a byte
+/// that is below 0x20, a quote or a backslash. The first one is right; those after it may not be.
+#[inline(always)]
+fn special_in(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let quote = word ^ (ONES * b'"' as u64);
+    let slash = word ^ (ONES * b'\\' as u64);
+    let hit = (word.wrapping_sub(ONES * 0x20) & !word)
+        | (quote.wrapping_sub(ONES) & !quote)
+        | (slash.wrapping_sub(ONES) & !slash);
+    hit & HIGH
+}
+
 impl Scanner<'_> {
     #[inline(always)]
     fn peek(&self) -> u8 {
@@ -176,18 +190,9 @@ impl Scanner<'_> {
     fn string(&mut self) -> Result<()> {
         self.at += 1;
         loop {
-            // Eight bytes at a time while none is special (the usual SWAR test for "some byte
-            // is below 0x20, a quote or a backslash").
+            // Eight bytes at a time while none is special.
             while let Some(chunk) = self.bytes[self.at..].first_chunk::<8>() {
-                const ONES: u64 = 0x0101_0101_0101_0101;
-                const HIGH: u64 = 0x8080_8080_8080_8080;
-                let word = u64::from_le_bytes(*chunk);
-                let quote = word ^ (ONES * b'"' as u64);
-                let slash = word ^ (ONES * b'\\' as u64);
-                let hit = (word.wrapping_sub(ONES * 0x20) & !word)
-                    | (quote.wrapping_sub(ONES) & !quote)
-                    | (slash.wrapping_sub(ONES) & !slash);
-                let hit = hit & HIGH;
+                let hit = special_in(u64::from_le_bytes(*chunk));
                 if hit != 0 {
                     self.at += (hit.trailing_zeros() / 8) as usize;
                     break;
@@ -281,42 +286,55 @@ pub fn append_string(out: &mut Vec<u8>, text: &str) {
 
 /// Like [`append_string`] for the bytes of text.
 pub fn append_utf8(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.reserve(bytes.len() + 2);
     out.push(b'"');
-    let mut start = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if !SPECIAL[byte as usize] {
-            continue;
-        }
-        out.extend_from_slice(&bytes[start..at]);
-        start = at + 1;
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x09 => out.extend_from_slice(b"\\t"),
-            0x0a => out.extend_from_slice(b"\\n"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0x0d => out.extend_from_slice(b"\\r"),
-            _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
-        }
+    let mut rest = bytes;
+    while let Some(at) = first_special(rest) {
+        out.extend_from_slice(&rest[..at]);
+        append_escaped(out, rest[at]);
+        rest = &rest[at + 1..];
     }
-    out.extend_from_slice(&bytes[start..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 
-/// Appends a decimal number.
-pub fn append_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
+/// Where the first byte is that needs attention inside a string.
+#[inline]
+pub(crate) fn first_special(bytes: &[u8]) -> Option<usize> {
+    let mut words = bytes.chunks_exact(8);
+    let mut at = 0;
+    for word in &mut words {
+        let word = word
+            .first_chunk()
+            .map_or(0, |word| u64::from_le_bytes(*word));
+        let hit = special_in(word);
+        if hit != 0 {
+            return Some(at + (hit.trailing_zeros() / 8) as usize);
         }
+        at += 8;
     }
-    out.extend_from_slice(&digits[at..]);
+    let rest = words.remainder();
+    let found = rest.iter().position(|byte| SPECIAL[usize::from(*byte)]);
+    found.map(|found| at + found)
+}
+
+#[cold]
+fn append_escaped(out: &mut Vec<u8>, byte: u8) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        0x08 => out.extend_from_slice(b"\\b"),
+        0x09 => out.extend_from_slice(b"\\t"),
+        0x0a => out.extend_from_slice(b"\\n"),
+        0x0c => out.extend_from_slice(b"\\f"),
+        0x0d => out.extend_from_slice(b"\\r"),
+        _ => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+    }
+}
+
+/// Appends a decimal number.
+pub fn append_number(out: &mut Vec<u8>, number: u64) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 #[cfg(test)]

@@ -18,8 +18,9 @@ use crate::crdt::metrics::{Metrics, Rates};
 use crate::crdt::op::{Kind, Op};
 use crate::crdt::path::{self, Segment};
 use crate::crdt::pending::{Dot, Pending};
+use crate::crdt::shape::Write;
 use crate::crdt::stamp::{ReplicaIndex, Replicas, Stamp, Time};
-use crate::crdt::tree::{Outcome, Settled, Tree};
+use crate::crdt::tree::{Outcome, Settled, Tree, Written};
 use crate::crdt::watch::{Pattern, Watches};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
@@ -90,21 +91,6 @@ pub struct Difference {
     pub ops: Vec<Op>,
     /// Whether that is all; otherwise it needs a snapshot.
     pub is_complete: bool,
-}
-
-/// A local write that is to be made; see [`Document::draft`].
-#[derive(Debug)]
-pub struct Draft {
-    op: Op,
-    local: Time,
-    deleted: Vec<usize>,
-}
-
-impl Draft {
-    /// The operation.
-    pub fn op(&self) -> &Op {
-        &self.op
-    }
 }
 
 /// A replica of a shared document. Two that have taken in the same operations are the same, in
@@ -280,42 +266,35 @@ impl Document {
     /// something else than it says, and for what is beyond the limits; `too_large`. Then nothing has
     /// changed.
     pub fn set(&mut self, path: &[Segment], value: impl Into<Json>, now_ms: u64) -> Result<Op> {
-        self.write(path, Kind::Set(value.into()), now_ms)
+        self.write(path, Write::Set(value.into()), now_ms, |_| Ok(()))
     }
 
     /// Takes away what is at a path; without it, nothing else changes.
     ///
     /// Errors: `invalid_argument` for what is beyond the limits; `too_large`.
     pub fn delete(&mut self, path: &[Segment], now_ms: u64) -> Result<Op> {
-        self.write(path, Kind::Tombstone, now_ms)
+        self.write(path, Write::Delete, now_ms, |_| Ok(()))
     }
 
-    fn write(&mut self, path: &[Segment], kind: Kind, now_ms: u64) -> Result<Op> {
-        let draft = self.draft(path, kind, now_ms)?;
-        Ok(self.commit(draft, now_ms))
-    }
-
-    /// A local write before it is made: so that it can be kept first. Nothing changes by this.
+    /// Makes a local write. `keep` is given the operation before anything has changed, and can refuse
+    /// it: so that it can be kept first.
     ///
-    /// Errors: as [`Document::set`].
-    pub fn draft(&mut self, path: &[Segment], kind: Kind, now_ms: u64) -> Result<Draft> {
-        let set = match &kind {
-            Kind::Set(value) => Some(value),
-            _ => None,
+    /// Errors: as [`Document::set`]; that of `keep`.
+    pub fn write(
+        &mut self,
+        path: &[Segment],
+        write: Write,
+        now_ms: u64,
+        mut keep: impl FnMut(&Op) -> Result<()>,
+    ) -> Result<Op> {
+        let kind = match &write {
+            Write::Set(value) => Kind::Set(value.clone()),
+            Write::Delete => Kind::Tombstone,
         };
-        path::check(path, set)?;
-        let is_set = set.is_some();
-        let prepared = self.tree.prepare(&self.replicas, path, is_set)?;
+        path::check(path, kind.value())?;
         let local = match now_ms > self.local.t {
             true => Time { t: now_ms, c: 0 },
             false => self.local.next(),
-        };
-        // Later than what it touches, so that it is the last word here; but what is stamped far
-        // ahead there does not pull other writes along (R11).
-        let is_touched = prepared.latest >= local && !crate::plant::active("local_write_not_last");
-        let time = match is_touched {
-            true => prepared.latest.next(),
-            false => local,
         };
         let seq = self.clock.get(self.me) + 1;
         let mut deps = Vec::with_capacity(self.replicas.len());
@@ -323,22 +302,30 @@ impl Document {
             deps.push((self.replicas.shared(replica), count));
         }
         deps.push((self.src.clone(), seq));
-        let op = Op {
+        let mut op = Op {
             own_id: None,
             kind,
             path: path.into(),
-            time,
+            time: local,
             src: self.src.clone(),
             deps,
         };
         op.check_size()?;
-        let deleted = if is_set { prepared.deleted } else { Vec::new() };
-        Ok(Draft { op, local, deleted })
-    }
-
-    /// Makes a local write. Nothing may come between this and its draft.
-    pub fn commit(&mut self, draft: Draft, now_ms: u64) -> Op {
-        let Draft { op, local, deleted } = draft;
+        let stamp = |latest: Time| {
+            // Later than what it touches, so that it is the last word here; but what is stamped far
+            // ahead there does not pull other writes along (R11).
+            if latest >= local && !crate::plant::active("local_write_not_last") {
+                op.time = latest.next();
+            }
+            keep(&op)?;
+            Ok(Stamp {
+                time: op.time,
+                replica: self.me,
+                seq,
+            })
+        };
+        let Written { outcome, deleted } =
+            self.tree.write_local(&self.replicas, path, write, stamp)?;
         self.local = local;
         self.metrics.local_ops += 1;
         self.rates.op(now_ms);
@@ -347,13 +334,14 @@ impl Document {
             let path = op.path.to_vec();
             self.tell(Event::ParentTombstone { path, deleted });
         }
-        let outcome = self.take_in(&op);
+        self.count_in(self.me, seq);
+        self.log.push(self.me, &op, self.clock.iter());
         if self.listening == Listening::All {
             self.tell(Event::Change(op.clone()));
             self.tell_watches(&op, outcome, true);
         }
         self.collect(now_ms);
-        op
+        Ok(op)
     }
 
     /// Whether an operation was taken in already, or waits.
@@ -491,20 +479,27 @@ impl Document {
         }
     }
 
-    /// Counts an operation and writes it.
+    /// Counts an operation.
+    fn count_in(&mut self, src: ReplicaIndex, seq: u64) {
+        self.clock.set(src, seq);
+        self.metrics.total_ops += 1;
+        self.unsettled += 1;
+    }
+
+    /// Counts an operation of another replica, and writes it.
     fn take_in(&mut self, op: &Op) -> Outcome {
         // Whoever it depends on is known by now.
         let src = self.replicas.intern(&op.src);
         let seq = op.seq();
-        self.clock.set(src, seq);
-        self.metrics.total_ops += 1;
-        self.unsettled += 1;
+        self.count_in(src, seq);
         let stamp = Stamp {
             time: op.time,
             replica: src,
             seq,
         };
-        self.log.push(&self.replicas, src, op);
+        let deps = op.deps.iter();
+        let known = deps.filter_map(|(name, count)| Some((self.replicas.find(name)?, *count)));
+        self.log.push(src, op, known);
         match op.write() {
             Some(write) => self.tree.write(&self.replicas, &op.path, stamp, write),
             None => Outcome::Hidden,

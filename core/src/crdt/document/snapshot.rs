@@ -145,7 +145,9 @@ impl Document {
         if own > state.clock.get(self.me) && !crate::plant::active("numbers_again") {
             let mut number = now_ms;
             let src = loop {
-                let src = format!("{}~{}", self.name, base36(&mut [0; 13], number));
+                let mut digits = [0; 14];
+                let digits = String::from_utf8_lossy(base36(&mut digits, number));
+                let src = format!("{}~{digits}", self.name);
                 if replicas.find(&src).is_none() {
                     break src;
                 }

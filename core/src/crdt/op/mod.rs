@@ -61,13 +61,13 @@ fn refused(text: impl Into<String>) -> Error {
 impl Op {
     /// The id that a replica gives to its operation.
     pub fn make_id(src: &str, time: Time, seq: u64) -> String {
-        let mut id = String::with_capacity(src.len() + 24);
-        id.push_str(src);
+        let mut id = Vec::with_capacity(src.len() + 24);
+        id.extend_from_slice(src.as_bytes());
         for number in [time.t, time.c, seq] {
-            id.push(':');
-            id.push_str(base36(&mut [0; 13], number));
+            id.push(b':');
+            id.extend_from_slice(base36(&mut [0; 14], number));
         }
-        id
+        into_text(id)
     }
 
     /// The operation's number among those of its source.
@@ -102,7 +102,7 @@ impl Op {
                 out.pop();
                 for number in [self.time.t, self.time.c, self.seq()] {
                     out.push(b':');
-                    out.extend_from_slice(base36(&mut [0; 13], number).as_bytes());
+                    out.extend_from_slice(base36(&mut [0; 14], number));
                 }
                 out.push(b'"');
             }
@@ -111,7 +111,7 @@ impl Op {
         append_string(out, self.kind.name());
         out.extend_from_slice(b",\"path\":");
         path::write(&self.path, out);
-        if let Kind::Set(value) = &self.kind {
+        if let Some(value) = self.kind.value() {
             out.extend_from_slice(b",\"value\":");
             out.extend_from_slice(value.as_bytes());
         }
@@ -175,11 +175,7 @@ impl Op {
     /// Gives it a kind, or [`Kind::Nothing`] if it is beyond the limits, which are the same on every
     /// replica, whatever its state.
     pub(super) fn limited(mut self) -> Self {
-        let value = match &self.kind {
-            Kind::Set(value) => Some(value),
-            _ => None,
-        };
-        if let Err(error) = path::check(&self.path, value) {
+        if let Err(error) = path::check(&self.path, self.kind.value()) {
             let kind = Arc::from(self.kind.name());
             let reason = Arc::from(error.message());
             self.kind = Kind::Nothing { kind, reason };
@@ -193,10 +189,7 @@ impl Op {
             Segment::Key(key) => 6 * key.len() + 3,
             Segment::Index(_) => 11,
         });
-        let value = match &self.kind {
-            Kind::Set(value) => value.as_bytes().len(),
-            _ => 0,
-        };
+        let value = self.kind.value().map_or(0, |value| value.as_bytes().len());
         let deps = self.deps.iter().map(|(name, _)| 6 * name.len() + 20);
         let id = self.own_id.as_deref().unwrap_or_default();
         256 + 6 * (3 * self.src.len() + id.len())
@@ -230,6 +223,14 @@ impl Op {
 }
 
 impl Kind {
+    /// What it puts at the path, if it does.
+    pub(super) fn value(&self) -> Option<&Json> {
+        match self {
+            Self::Set(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// As it is written.
     pub fn name(&self) -> &str {
         match self {
@@ -388,16 +389,14 @@ fn count_src(times: usize) -> Result<()> {
 
 /// Whether it is the id that replicas make; without making it.
 fn is_made_id(id: &str, op: &Op) -> bool {
-    let Some(mut rest) = id.strip_prefix(&*op.src) else {
+    let Some(mut rest) = id.as_bytes().strip_prefix(op.src.as_bytes()) else {
         return false;
     };
     for number in [op.time.t, op.time.c, op.seq()] {
-        let mut digits = [0; 13];
+        let mut digits = [0; 14];
         let digits = base36(&mut digits, number);
-        match rest
-            .strip_prefix(':')
-            .and_then(|rest| rest.strip_prefix(digits))
-        {
+        let after = rest.strip_prefix(b":");
+        match after.and_then(|after| after.strip_prefix(digits)) {
             Some(left) => rest = left,
             None => return false,
         }
@@ -405,17 +404,31 @@ fn is_made_id(id: &str, op: &Op) -> bool {
     rest.is_empty()
 }
 
-pub(super) fn base36(digits: &mut [u8; 13], mut number: u64) -> &str {
+/// Two digits of base 36 for each number below 36 * 36.
+static PAIRS: [[u8; 2]; 36 * 36] = {
+    let digits = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut pairs = [[0; 2]; 36 * 36];
+    let mut at = 0;
+    while at < pairs.len() {
+        pairs[at] = [digits[at / 36], digits[at % 36]];
+        at += 1;
+    }
+    pairs
+};
+
+/// The digits of a number in base 36, at the end of the buffer.
+pub(super) fn base36(digits: &mut [u8; 14], mut number: u64) -> &[u8] {
     let mut at = digits.len();
     loop {
-        at -= 1;
-        digits[at] = b"0123456789abcdefghijklmnopqrstuvwxyz"[(number % 36) as usize];
-        number /= 36;
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[(number % 1_296) as usize]);
+        number /= 1_296;
         if number == 0 {
             break;
         }
     }
-    std::str::from_utf8(&digits[at..]).unwrap_or_default()
+    at += usize::from(digits[at] == b'0');
+    &digits[at..]
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::crdt::json::Json;
 use crate::crdt::path::Segment;
 use crate::crdt::stamp::Time;
 use crate::limits::{CRDT_DEPS_MAX, CRDT_INDEX_MAX, CRDT_REPLICA_BYTES_MAX};
-use crate::wire::json::validate_first;
+use crate::wire::json::{first_special, validate_first};
 
 /// Most paths have no more.
 const SEGMENTS: usize = 8;
@@ -23,6 +23,8 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
+    // Inline, so that the text is a constant to compare with, not a call.
+    #[inline(always)]
     fn take(&mut self, expected: &str) -> Option<()> {
         let rest = self.text.as_bytes().get(self.at..)?;
         rest.starts_with(expected.as_bytes())
@@ -34,8 +36,7 @@ impl<'a> Cursor<'a> {
         self.take("\"")?;
         let start = self.at;
         let rest = self.text.as_bytes().get(start..)?;
-        let is_special = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
-        let length = rest.iter().position(is_special)?;
+        let length = first_special(rest)?;
         self.at += length;
         self.take("\"")?;
         self.text.get(start..start + length)
@@ -58,37 +59,42 @@ impl<'a> Cursor<'a> {
 
     fn path(&mut self) -> Option<Arc<[Segment]>> {
         self.take("[")?;
-        let mut path = [const { Segment::Index(0) }; SEGMENTS];
+        let mut path = [Step::Index(0); SEGMENTS];
         let mut count = 0;
         while self.byte() != b']' {
             if count > 0 {
                 self.take(",")?;
             }
-            let segment = match self.byte() {
-                b'"' => Segment::Key(self.string()?.into()),
+            let step = match self.byte() {
+                b'"' => Step::Key(self.string()?),
                 _ => {
                     let index = u32::try_from(self.number()?).ok();
-                    Segment::Index(index.filter(|index| *index <= CRDT_INDEX_MAX)?)
+                    Step::Index(index.filter(|index| *index <= CRDT_INDEX_MAX)?)
                 }
             };
-            *path.get_mut(count)? = segment;
+            *path.get_mut(count)? = step;
             count += 1;
         }
         self.take("]")?;
-        // What is there is moved, and the rest dropped.
-        Some(path.into_iter().take(count).collect())
+        let path = path.get(..count)?.iter();
+        Some(path.map(|step| step.segment()).collect())
     }
 
-    fn deps(&mut self) -> Option<Vec<(&'a str, u64)>> {
+    /// The dependencies, and which of them is the source's own.
+    fn deps(&mut self, src: &str) -> Option<(Vec<(&'a str, u64)>, usize)> {
         self.take("{")?;
-        let mut deps = Vec::with_capacity(4);
+        let (mut deps, mut own) = (Vec::with_capacity(4), None);
         while self.byte() != b'}' {
             if !deps.is_empty() {
                 self.take(",")?;
             }
             let replica = self.string()?;
             self.take(":")?;
-            deps.push((replica, self.number()?));
+            let count = self.number()?;
+            if replica == src && (own.replace(deps.len()).is_some() || count == 0) {
+                return None;
+            }
+            deps.push((replica, count));
             if replica.is_empty()
                 || replica.len() > CRDT_REPLICA_BYTES_MAX
                 || deps.len() > CRDT_DEPS_MAX
@@ -97,7 +103,23 @@ impl<'a> Cursor<'a> {
             }
         }
         self.take("}")?;
-        Some(deps)
+        Some((deps, own?))
+    }
+}
+
+/// A segment that is still in the text.
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    Index(u32),
+}
+
+impl Step<'_> {
+    fn segment(self) -> Segment {
+        match self {
+            Self::Key(key) => Segment::Key(key.into()),
+            Self::Index(index) => Segment::Index(index),
+        }
     }
 }
 
@@ -130,28 +152,17 @@ pub(super) fn decode(text: &str) -> Option<Op> {
     cursor.take(",\"r\":")?;
     let replica = cursor.string()?;
     cursor.take("},\"deps\":")?;
-    let named = cursor.deps()?;
+    let (named, own) = cursor.deps(replica)?;
     cursor.take(",\"src\":")?;
     let src = cursor.string()?;
     cursor.take("}")?;
-    let is_src = |(name, count): &&(&str, u64)| *name == src && *count > 0;
-    if cursor.at != text.len()
-        || replica != src
-        || src.is_empty()
-        || src.len() > CRDT_REPLICA_BYTES_MAX
-        || named.iter().filter(|(name, _)| *name == src).count() != 1
-        || named.iter().find(is_src).is_none()
-    {
+    if cursor.at != text.len() || replica != src {
         return None;
     }
     let src: Arc<str> = Arc::from(src);
-    let deps = named.into_iter().map(|(name, count)| {
-        let name = if *name == *src {
-            src.clone()
-        } else {
-            Arc::from(name)
-        };
-        (name, count)
+    let deps = named.into_iter().enumerate().map(|(at, (name, count))| {
+        let is_own = at == own;
+        (if is_own { src.clone() } else { Arc::from(name) }, count)
     });
     let mut op = Op {
         own_id: None,

@@ -9,11 +9,12 @@
 //! (R3); the result is kept, too, and goes on from where it was while writes come in order.
 
 mod join;
+mod local;
 mod read;
 mod settle;
 mod state;
 
-pub use self::read::Prepared;
+pub use self::local::Written;
 pub use self::settle::Settled;
 
 use crate::crdt::json::Json;
@@ -258,11 +259,11 @@ impl Node {
         &mut self,
         replicas: &Replicas,
         path: &[Segment],
-        stamp: Stamp,
+        stamp: &Stamp,
         write: Write,
     ) -> Outcome {
         let Some((segment, rest)) = path.split_first() else {
-            let is_later = replicas.is_after(&stamp, &self.stamp)
+            let is_later = replicas.is_after(stamp, &self.stamp)
                 || (write == Write::Delete && plant::active("delete_ignores_stamp"));
             if !is_later {
                 return match self.origin {
@@ -271,26 +272,19 @@ impl Node {
                 };
             }
             match write {
-                Write::Set(value) => self.replace(replicas, stamp, Some(value), Origin::Set),
-                Write::Delete => self.replace(replicas, stamp, None, Origin::Deleted),
+                Write::Set(value) => self.replace(replicas, *stamp, Some(value), Origin::Set),
+                Write::Delete => self.replace(replicas, *stamp, None, Origin::Deleted),
             }
             return Outcome::Visible;
         };
-        if !replicas.is_after(&stamp, &self.stamp) {
+        if !replicas.is_after(stamp, &self.stamp) {
             return Outcome::Hidden;
         }
-        let below = self.below();
-        below.latest = replicas.later(below.latest, stamp);
-        if matches!(write, Write::Set(_)) {
-            let through = match segment {
-                Segment::Key(_) => &mut below.through_key,
-                Segment::Index(_) => &mut below.through_index,
-            };
-            *through = replicas.later(*through, stamp);
-        }
+        let is_set = matches!(write, Write::Set(_));
+        self.below().note(replicas, segment, stamp, is_set);
         let shape = self.shape(replicas);
         // It may have been made something else since.
-        if !replicas.is_after(&stamp, &shape.since) {
+        if !replicas.is_after(stamp, &shape.since) {
             return Outcome::Hidden;
         }
         match segment {
@@ -299,7 +293,7 @@ impl Node {
                 .write(replicas, rest, stamp, write),
             Segment::Index(_) => {
                 let elements = self.below().elements.get_or_insert_default();
-                elements.insert(replicas, stamp, path, write);
+                elements.insert(replicas, *stamp, path, write);
                 Outcome::Visible
             }
         }
@@ -399,6 +393,18 @@ impl Node {
 }
 
 impl Below {
+    /// Something was written below, by this segment first.
+    fn note(&mut self, replicas: &Replicas, segment: &Segment, stamp: &Stamp, is_set: bool) {
+        replicas.raise(&mut self.latest, stamp);
+        if is_set {
+            let through = match segment {
+                Segment::Key(_) => &mut self.through_key,
+                Segment::Index(_) => &mut self.through_index,
+            };
+            replicas.raise(through, stamp);
+        }
+    }
+
     /// Whether it says something of the node's own write.
     fn holds_base(&self) -> bool {
         self.is_unfolded || self.folded_from.is_some()
@@ -470,7 +476,7 @@ impl Tree {
         stamp: Stamp,
         write: Write,
     ) -> Outcome {
-        self.root.write(replicas, path, stamp, write)
+        self.root.write(replicas, path, &stamp, write)
     }
 
     /// The time of the latest write that is remembered.
