@@ -10,9 +10,10 @@ use distflow_core::crdt::json::Json;
 use distflow_core::crdt::op::Op;
 use distflow_core::crdt::watch::Pattern;
 use distflow_core::interchange::{self, Place};
+use distflow_core::json_crdt::IntoPath;
 use distflow_core::{Error, ErrorKind, JsonCrdt};
 use napi::Env;
-use napi::bindgen_prelude::{Float64Array, Function, Uint8Array};
+use napi::bindgen_prelude::{Float64Array, Function, FunctionCallContext, Uint8Array};
 use napi_derive::napi;
 use parking_lot::Mutex;
 
@@ -34,6 +35,18 @@ type Held = Arc<Mutex<Option<Arc<JsonCrdt>>>>;
 
 fn held(document: &Held) -> napi::Result<Arc<JsonCrdt>> {
     document.lock().clone().ok_or_else(|| thrown(closed()))
+}
+
+fn set_or_delete(
+    document: &JsonCrdt,
+    path: impl IntoPath,
+    value: Option<Json>,
+) -> napi::Result<Op> {
+    let op = match value {
+        Some(value) => document.set(path, value),
+        None => document.delete(path),
+    };
+    op.map_err(thrown)
 }
 
 /// The native half of a `JSONCrdt`.
@@ -64,29 +77,39 @@ impl NativeDocument {
         held(&self.document)
     }
 
-    /// Makes the function that writes: `(path, value?)`, without a value it deletes. It returns the
-    /// operation's text, and puts its time, counter, and number into `numbers`.
+    /// Makes the function that writes: `(value, path)` with a path as JSON, or as keys,
+    /// `(value, ...keys)`, which is quicker. The value is JSON or a whole number; without one it deletes.
+    /// The function returns the operation's text, and puts its time, counter, and number into `numbers`.
     ///
     /// A plain function, because a method of a class would cost more than all it does; so is the next.
     #[napi(catch_unwind)]
     pub fn writer<'env>(
         &self,
         env: &'env Env,
+        is_of_keys: bool,
         mut numbers: Float64Array,
     ) -> napi::Result<Function<'env, (), Reply>> {
         let document = self.document.clone();
-        let (mut path, mut value) = (Vec::new(), Vec::new());
-        let write = move |given: Given, set: Option<Given>| {
+        let mut text = Vec::new();
+        let write = move |context: &FunctionCallContext| {
             let document = held(&document)?;
-            let path = Place(given.read(&mut path)?);
-            let op = match set {
-                Some(set) => {
-                    let json = Json::parse(set.read(&mut value)?).map_err(thrown)?;
-                    document.set(path, json)
-                }
-                None => document.delete(path),
+            let value = match context.get::<Option<Given>>(0)? {
+                None => None,
+                Some(given) => Some(match given.integer() {
+                    Some(number) => Json::from(number),
+                    None => Json::parse(given.read(&mut text)?).map_err(thrown)?,
+                }),
             };
-            let op = op.map_err(thrown)?;
+            let op = if is_of_keys {
+                let mut path = Vec::with_capacity(context.length());
+                for at in 1..context.length() {
+                    path.push(context.get::<Given>(at)?.read(&mut text)?.into());
+                }
+                set_or_delete(&document, path, value)
+            } else {
+                let path = Place(context.get::<Given>(1)?.read(&mut text)?);
+                set_or_delete(&document, path, value)
+            }?;
             // SAFETY: this runs on the JavaScript thread, which owns the array.
             let numbers = unsafe { numbers.as_mut() };
             for (to, number) in numbers.iter_mut().zip([op.time.t, op.time.c, op.seq()]) {
@@ -98,13 +121,7 @@ impl NativeDocument {
         };
         // A panic in it becomes an exception.
         let write = std::cell::RefCell::new(write);
-        env.create_function_from_closure("write", move |context| {
-            let set = match context.length() > 1 {
-                true => context.get::<Option<Given>>(1)?,
-                false => None,
-            };
-            (write.borrow_mut())(context.get::<Given>(0)?, set)
-        })
+        env.create_function_from_closure("write", move |context| (write.borrow_mut())(&context))
     }
 
     /// Makes the function that takes in an operation's text: 0 it is known, 1 taken in, 2 it waits.

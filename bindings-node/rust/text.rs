@@ -59,7 +59,7 @@ impl TypeName for Text {
 
 impl ValidateNapiValue for Text {}
 
-/// A string that was given, before it is read.
+/// A string, or a whole number, that was given, before it is read.
 pub struct Given {
     env: sys::napi_env,
     value: sys::napi_value,
@@ -84,6 +84,14 @@ impl TypeName for Given {
 impl ValidateNapiValue for Given {}
 
 impl Given {
+    /// The number, if it is one: what it has behind the point is cut off.
+    pub fn integer(&self) -> Option<i64> {
+        let mut number = 0;
+        // SAFETY: both values are of the call that is under way.
+        let status = unsafe { sys::napi_get_value_int64(self.env, self.value, &mut number) };
+        (status == sys::Status::napi_ok).then_some(number)
+    }
+
     /// Reads it into memory that is used again and again. To be called in the call that it was given
     /// to.
     pub fn read<'a>(&self, buf: &'a mut Vec<u8>) -> napi::Result<&'a str> {

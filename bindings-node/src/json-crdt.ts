@@ -26,6 +26,7 @@ import { checkObject } from './options.js';
 export type * from './json-crdt-types.js';
 
 const APPLIED = 1;
+const KEYS_MAX = 16;
 const LOG_MAX = 0xffff_ffff;
 
 /** Calls into the addon; what it throws becomes a `DistflowError`. */
@@ -60,7 +61,8 @@ function count(value: number | undefined, name: string, otherwise: number): numb
  */
 export class JSONCrdt extends DocumentEmitter {
   readonly #native: NativeDocument;
-  readonly #write: (path: string, value?: string) => string;
+  readonly #write: (value: ValueText | undefined, path: string) => string;
+  readonly #writeKeys: (value: ValueText | undefined, ...keys: string[]) => string;
   readonly #receive: (op: string) => number;
   readonly #calls = new Calls();
   readonly #watches = new Map<number, (event: WatchEvent) => void>();
@@ -88,7 +90,8 @@ export class JSONCrdt extends DocumentEmitter {
     );
     this.#replica = replica;
     this.#updateSource();
-    this.#write = this.#native.writer(this.#numbers);
+    this.#write = this.#native.writer(false, this.#numbers);
+    this.#writeKeys = this.#native.writer(true, this.#numbers);
     this.#receive = this.#native.receiver();
   }
 
@@ -140,9 +143,9 @@ export class JSONCrdt extends DocumentEmitter {
    * what is beyond the limits; `too_large`; `io` when it can't be kept. Then nothing has changed.
    */
   set(path: Path, value: JsonValue): Op {
-    const json = jsonOf(value, 'the value');
+    const json = valueText(value);
     const text = this.#writeText(path, json);
-    const copy = typeof value === 'object' ? (JSON.parse(json) as JsonValue) : value;
+    const copy = typeof value === 'object' ? (JSON.parse(json as string) as JsonValue) : value;
     // What JSON has no word for, it writes as null.
     const plain = typeof copy === 'number' && !Number.isFinite(copy) ? null : copy;
     return this.#op('set', path, text, plain);
@@ -158,15 +161,15 @@ export class JSONCrdt extends DocumentEmitter {
    * quicker for whoever sends it anyway.
    */
   setEncoded(path: Path, value: JsonValue): string {
-    const text = this.#writeText(path, jsonOf(value, 'the value'));
+    const text = this.#writeText(path, valueText(value));
     this.#wrote();
     return text;
   }
 
-  #writeText(path: Path, json?: string): string {
-    const where = pathText(path);
+  #writeText(path: Path, value?: ValueText): string {
+    const where = isOfKeys(path) ? path : pathText(path);
     try {
-      return json === undefined ? this.#write(where) : this.#write(where, json);
+      return typeof where === 'string' ? this.#write(value, where) : this.#writeKeys(value, ...where);
     } catch (error) {
       throw fromThrown(error);
     }
@@ -451,6 +454,20 @@ export class JSONCrdt extends DocumentEmitter {
     this.#listening = listening;
     this.#native.listen(listening);
   }
+}
+
+/** JSON, or a whole number, which needs none. */
+type ValueText = string | number;
+
+function valueText(value: JsonValue): ValueText {
+  return Number.isSafeInteger(value) ? (value as number) : jsonOf(value, 'the value');
+}
+
+/** Whether the addon takes a path as it is: most have a few keys and nothing else. */
+function isOfKeys(path: Path): path is string[] {
+  if (!Array.isArray(path) || path.length > KEYS_MAX) return false;
+  for (let at = 0; at < path.length; at++) if (typeof path[at] !== 'string') return false;
+  return true;
 }
 
 function pathText(path: Path): string {

@@ -61,7 +61,11 @@ export interface NativeSessionList {
 
 /** @internal */
 export interface NativeDocument {
-  writer(numbers: Float64Array): (path: string, value?: string) => string;
+  /** Of keys: `(value, ...keys)`, otherwise `(value, path)`; without a value, the function deletes. */
+  writer(
+    isOfKeys: boolean,
+    numbers: Float64Array,
+  ): (value: string | number | undefined, ...path: string[]) => string;
   receiver(): (op: string) => number;
   get(path: string): string | null;
   json(): string;

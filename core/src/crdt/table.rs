@@ -11,7 +11,7 @@ const SMALL: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Table<T> {
     entries: Vec<(Text, T)>,
-    index: Option<HashMap<Text, u32>>,
+    index: Option<Box<HashMap<Text, u32>>>,
     /// What was found last: mostly it is looked for once more, to be written.
     last: u32,
 }
@@ -52,6 +52,10 @@ impl<T> Table<T> {
         let found = self.find(name);
         let at = found.unwrap_or(self.entries.len());
         if found.is_none() {
+            if self.entries.len() < SMALL {
+                // Most tables stay small, and there are many.
+                self.entries.reserve_exact(1);
+            }
             self.entries.push((name.clone(), make()));
             match &mut self.index {
                 Some(index) => drop(index.insert(name.clone(), at as u32)),
@@ -65,10 +69,17 @@ impl<T> Table<T> {
     fn make_index(&mut self) {
         self.index = (self.entries.len() > SMALL).then(|| {
             let names = self.entries.iter().enumerate();
-            names
-                .map(|(at, (name, _))| (name.clone(), at as u32))
-                .collect()
+            Box::new(
+                names
+                    .map(|(at, (name, _))| (name.clone(), at as u32))
+                    .collect(),
+            )
         });
+    }
+
+    /// Gives back memory that was taken for more entries.
+    pub fn fit(&mut self) {
+        self.entries.shrink_to_fit();
     }
 
     pub fn is_empty(&self) -> bool {

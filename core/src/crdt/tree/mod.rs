@@ -234,6 +234,7 @@ impl Node {
                 }
             }
         }
+        below.members.fit();
     }
 
     /// An ancestor was written later than this.
