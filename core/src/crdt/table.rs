@@ -11,6 +11,10 @@ const SMALL: usize = 8;
 #[derive(Debug, Clone)]
 pub(super) struct Table<T> {
     entries: Vec<(Text, T)>,
+    #[allow(
+        clippy::box_collection,
+        reason = "a map is 48 bytes even in those many tables that have none"
+    )]
     index: Option<Box<HashMap<Text, u32>>>,
     /// What was found last: mostly it is looked for once more, to be written.
     last: u32,

@@ -109,10 +109,11 @@ impl Clone for Text {
             Some(text) => Rest {
                 long: ManuallyDrop::new(text.clone()),
             },
-            // SAFETY: it is not long, so there are words.
-            None => Rest {
-                short: unsafe { self.rest.short },
-            },
+            None => {
+                // SAFETY: it is not long, so there are words.
+                let short = unsafe { self.rest.short };
+                Rest { short }
+            }
         };
         Self {
             head: self.head,

@@ -169,6 +169,7 @@ impl Node {
     }
 
     /// Forgets what is below if all of it is hidden by now.
+    #[inline]
     fn shed(&mut self, replicas: &Replicas) {
         let is_hidden =
             |below: &Below| !below.holds_base() && !replicas.is_after(&below.latest, &self.stamp);
@@ -238,6 +239,7 @@ impl Node {
     }
 
     /// An ancestor was written later than this.
+    #[inline]
     fn refresh(&mut self, replicas: &Replicas, stamp: Stamp, base: Option<Json>) {
         if !replicas.is_after(&stamp, &self.stamp) {
             return;
@@ -303,18 +305,23 @@ impl Node {
     /// Appends the text of what is here, if something is.
     fn write_json(&mut self, replicas: &Replicas, out: &mut Vec<u8>) -> bool {
         self.shed(replicas);
-        let shape = self.shape(replicas);
-        match self.container(&shape) {
-            Some(Kind::Object) if self.below.is_some() => {
-                self.write_members(replicas, &shape, out);
+        if self.below.is_some() {
+            let shape = self.shape(replicas);
+            match self.container(&shape) {
+                Some(Kind::Object) => {
+                    self.write_members(replicas, &shape, out);
+                    return true;
+                }
+                Some(Kind::Array) => {
+                    self.elements(replicas, &shape).write(out);
+                    return true;
+                }
+                Some(Kind::Base) | None => {}
             }
-            Some(Kind::Array) if self.below.is_some() => {
-                self.elements(replicas, &shape).write(out);
-            }
-            _ => match &self.base {
-                Some(base) => out.extend_from_slice(base.as_bytes()),
-                None => return false,
-            },
+        }
+        match &self.base {
+            Some(base) => out.extend_from_slice(base.as_bytes()),
+            None => return false,
         }
         true
     }
