@@ -233,12 +233,24 @@ mod tests {
 
     #[test]
     fn short_and_long_text_are_the_same_to_whoever_reads_them() {
-        for length in [0, 1, SHORT - 1, SHORT, SHORT + 1, 300] {
-            let plain = "é".repeat(length / 2) + &"x".repeat(length % 2);
+        let alphabet: String = ('a'..='z').chain('A'..='Z').collect();
+        for length in (0..=SHORT + 10).chain([300]) {
+            let letters = alphabet.chars().cycle().take(length % 7);
+            let plain = "é".repeat((length - length % 7) / 2) + &letters.collect::<String>();
+            let plain = plain.clone() + alphabet.get(..length - plain.len()).unwrap_or("");
+            assert_eq!(plain.len(), length);
             let text = Text::from(plain.as_str());
             assert_eq!(&*text, plain);
             assert_eq!(text, text.clone());
             assert!(text < Text::from(plain.clone() + "a"));
+            assert_ne!(text, Text::from(plain.clone() + "\0"));
+            // Every byte counts.
+            for at in plain.char_indices().map(|(at, _)| at) {
+                let (before, after) = plain.split_at(at);
+                let other = format!("{before}#{}", after.get(1..).unwrap_or("#"));
+                assert_ne!(text, Text::from(other.as_str()));
+                assert_eq!(&*Text::from(other.as_str()), other);
+            }
             assert_eq!(
                 std::collections::HashSet::from([text])
                     .get(plain.as_str())

@@ -8,6 +8,8 @@ use distflow_core::crdt::op::Op;
 use distflow_core::crdt::path::{self, Path};
 use distflow_core::crdt::value::Value;
 use distflow_core::crdt::watch::Pattern;
+use distflow_core::error::ErrorKind;
+use distflow_core::limits::CRDT_OP_BYTES_MAX;
 use serde_json::json;
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -36,6 +38,33 @@ fn told(document: &mut Document, name: &str) -> Vec<serde_json::Value> {
     all.filter(|(known, _)| *known == name)
         .map(|(_, json)| serde_json::from_str(&json).unwrap())
         .collect()
+}
+
+/// What is written is what everybody takes: the size counts with the stamp that a write gets in the end.
+#[test]
+fn a_write_that_nobody_would_take_is_refused() {
+    let (mut a, mut b) = (
+        document("A", Options::default()),
+        document("B", Options::default()),
+    );
+    let place = path(r#"["k"]"#);
+    for _ in 0..11 {
+        let ahead = b.set(&place, 1, NOW_MS + 60_000).unwrap();
+        a.receive(ahead, NOW_MS).unwrap();
+    }
+    let long = |bytes: usize| json(&format!("\"{}\"", "x".repeat(bytes)));
+    let frame = a.clone().set(&place, long(0), NOW_MS).unwrap();
+    let most = CRDT_OP_BYTES_MAX - frame.encode().len();
+    let before = (a.clock(), a.hash(), a.metrics(NOW_MS));
+    let error = a.set(&place, long(most + 1), NOW_MS).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert_eq!((a.clock(), a.hash(), a.metrics(NOW_MS)), before);
+    let op = a.set(&place, long(most), NOW_MS).unwrap();
+    assert!(op.time.c > 10);
+    assert_eq!(op.encode().len(), CRDT_OP_BYTES_MAX);
+    let op = Op::decode(op.encode()).unwrap();
+    assert_eq!(b.receive(op, NOW_MS).unwrap(), Received::Applied);
+    assert_eq!(a.hash(), b.hash());
 }
 
 fn parsed(text: &str) -> serde_json::Value {

@@ -310,13 +310,13 @@ impl Document {
             src: self.src.clone(),
             deps,
         };
-        op.check_size()?;
         let stamp = |latest: Time| {
             // Later than what it touches, so that it is the last word here; but what is stamped far
             // ahead there does not pull other writes along (R11).
             if latest >= local && !crate::plant::active("local_write_not_last") {
                 op.time = latest.next();
             }
+            op.check_size()?;
             keep(&op)?;
             Ok(Stamp {
                 time: op.time,
