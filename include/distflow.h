@@ -739,7 +739,7 @@ typedef struct distflow_session_event {
     struct distflow_bytes payload;
     /**
      * The whole event as a JSON object, with its type as type. A payload that is no text has
-     * U+FFFD there.
+     * U+FFFD there, and a member payload_base64.
      */
     struct distflow_bytes json;
     /**

@@ -206,9 +206,10 @@ impl NativeSession {
     }
 
     #[napi(catch_unwind)]
-    pub fn publish(&self, name: String, payload: String, call: CallId) {
+    pub fn publish(&self, name: String, payload: &[u8], call: CallId) {
+        let payload = payload.to_vec();
         self.ask(call, |session| async move {
-            session.publish(&name, payload.into_bytes()).await
+            session.publish(&name, payload).await
         });
     }
 

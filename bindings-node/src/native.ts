@@ -46,7 +46,7 @@ export interface NativeSession {
   reserve(player: string, call: number): void;
   release(player: string, call: number): void;
   register(player: string, call: number): void;
-  publish(name: string, payload: string, call: number): void;
+  publish(name: string, payload: Uint8Array, call: number): void;
   leave(call: number): void;
   abandon(): void;
 }

@@ -149,8 +149,10 @@ export interface SessionEvents {
   registered: [event: { player: string; instance: string }];
   /** As many players are registered as are needed. */
   allPlayersSelected: [event: Record<string, never>];
-  /** The game said something, as text. It is never called as a method. */
-  game: [event: { name: string; payload: string }];
+  /**
+   * The game said something: as text, and as bytes for what is none. It is never called as a method.
+   */
+  game: [event: { name: string; payload: string; bytes: Buffer }];
   /** It is over for this instance: `closed`, `creator_lost`, `left` or `removed`. */
   ended: [event: { reason: string; text: string }];
 }

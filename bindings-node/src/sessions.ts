@@ -195,13 +195,16 @@ export class Session extends EventEmitter {
   }
 
   /**
-   * Sends a message of the game on `{id}/game_{name}`, at most 64 KiB. Without a connection up to 1,000
-   * messages wait for one. Errors: `invalid_argument`, `too_large`, `busy`.
+   * Sends a message of the game, text or bytes, on `{id}/game_{name}`, at most 64 KiB. Without a
+   * connection up to 1,000 messages wait for one. Errors: `invalid_argument`, `too_large`, `busy`.
    */
-  async publish(name: string, payload: string): Promise<void> {
+  async publish(name: string, payload: string | Uint8Array): Promise<void> {
     text(name, 'name');
-    text(payload, 'payload');
-    return this.#ask((call) => this.#native.publish(name, payload, call));
+    if (typeof payload !== 'string' && !(payload instanceof Uint8Array)) {
+      throw invalid('payload must be a string or a Uint8Array');
+    }
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    return this.#ask((call) => this.#native.publish(name, bytes, call));
   }
 
   /**
@@ -242,8 +245,14 @@ export class Session extends EventEmitter {
     if (this.#last) return;
     const taken = JSON.parse(this.#native.take()) as Taken;
     for (const row of taken.e ?? []) {
-      const { type, ...rest } = renamed(row);
+      const { type, payloadBase64, ...rest } = renamed(row);
       const name = camel(type as string);
+      if (name === 'game') {
+        rest['bytes'] =
+          payloadBase64 === undefined
+            ? Buffer.from(rest['payload'] as string)
+            : Buffer.from(payloadBase64 as string, 'base64');
+      }
       if (name === 'ended') this.#over();
       for (const listener of this.rawListeners(name)) {
         try {

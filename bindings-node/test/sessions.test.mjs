@@ -64,7 +64,14 @@ test('a game is prepared and started', async () => {
   await assert.rejects(two.start(), { code: 'refused', message: /only the session's creator/ });
   const said = once(one, 'game');
   await two.publish('nextTurn', '{"clientId": "ü"}');
-  assert.deepEqual(await said, [{ name: 'nextTurn', payload: '{"clientId": "ü"}' }]);
+  const turn = '{"clientId": "ü"}';
+  assert.deepEqual(await said, [{ name: 'nextTurn', payload: turn, bytes: Buffer.from(turn) }]);
+  const drawn = once(one, 'game');
+  const image = Buffer.from([0xff, 0, 0x80, 0x41]);
+  await two.publish('image', image);
+  const [{ payload, bytes }] = await drawn;
+  assert.deepEqual([payload, bytes], ['\ufffd\0\ufffdA', image]);
+  await assert.rejects(two.publish('image', 7), { code: 'invalid_argument', message: /payload/ });
   await Promise.all([two.leave(), one.close()]);
   one.unref();
 });

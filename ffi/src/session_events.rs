@@ -52,7 +52,7 @@ pub struct distflow_session_event {
     /// The payload of a message of the game: any bytes.
     pub payload: distflow_bytes,
     /// The whole event as a JSON object, with its type as `type`. A payload that is no text has
-    /// U+FFFD there.
+    /// U+FFFD there, and a member `payload_base64`.
     pub json: distflow_bytes,
     /// What owns the event; not to be touched.
     pub memory: *mut c_void,

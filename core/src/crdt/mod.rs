@@ -4,7 +4,7 @@
 //!
 //! Nothing here does I/O or has a clock: time comes in as a value.
 
-mod base64;
+pub(crate) mod base64;
 pub mod batch;
 mod codec;
 pub mod document;

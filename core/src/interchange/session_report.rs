@@ -3,13 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::report::array;
+use crate::crdt::base64;
 use crate::session::document::Vocabulary;
 use crate::session::lobby::Listing;
 use crate::session::rows::{Row, rows};
 use crate::session::seat::Event;
 use crate::sessions::View;
 
-/// An event as an object: `{"type": …}` and what belongs to it.
+/// An event as an object: `{"type": …}` and what belongs to it. A message of the game that is no text
+/// has U+FFFD in its `payload`, and its bytes in `payload_base64`.
 pub fn session_event(event: &Event) -> Value {
     match event {
         Event::Created => json!({"type": "created"}),
@@ -42,7 +44,11 @@ pub fn session_event(event: &Event) -> Value {
         Event::AllPlayersSelected => json!({"type": "all_players_selected"}),
         Event::Game { name, payload } => {
             let text = String::from_utf8_lossy(payload);
-            json!({"type": "game", "name": name, "payload": text})
+            let mut event = json!({"type": "game", "name": name, "payload": text});
+            if std::str::from_utf8(payload).is_err() {
+                event["payload_base64"] = base64::encode(payload).into();
+            }
+            event
         }
         Event::Ended(ending) => {
             json!({"type": "ended", "reason": ending.name(), "text": ending.text()})
