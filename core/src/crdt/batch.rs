@@ -232,7 +232,10 @@ impl<'a> Batch<'a> {
         if flags & SIBLING == 0 {
             self.path = path;
         } else {
-            self.path.pop();
+            // Otherwise paths would grow from one to the next, and all of them together by the square.
+            if path.len() != 1 || self.path.pop().is_none() {
+                return Err(damaged("a sibling with another path than a last segment"));
+            }
             self.path.extend(path);
         }
         let kind = match flags & KIND {
@@ -338,6 +341,17 @@ mod tests {
         }
         let twice = b"DFO\x01\x02\x01B\x01B\x00";
         assert!(Batch::new(twice).is_err());
+        // Of two siblings, the second one has a last segment and nothing else.
+        for (path, is_good) in [
+            (&b"\x01\x02b"[..], true),
+            (b"\x02\x02b\x02c", false),
+            (b"\x00", false),
+        ] {
+            let head = b"DFO\x01\x01\x01B\x02\x01\x00\x00\x00\x02\x00\x01\x02a";
+            let sibling = [&head[..], &[1 | SIBLING, 0, 0, 0, 2, 0], path].concat();
+            let found: Vec<bool> = Batch::new(&sibling).unwrap().map(|op| op.is_ok()).collect();
+            assert_eq!(found, [true, is_good], "{path:?}");
+        }
         let long = [bytes, vec![0]].concat();
         let found: Vec<bool> = Batch::new(&long).unwrap().map(|op| op.is_ok()).collect();
         assert_eq!(found, [true, false]);
