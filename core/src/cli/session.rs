@@ -56,19 +56,21 @@ fn carry_out(command: SessionCommand, json: bool) -> Result<u8> {
                 hand_over,
                 auto_start_s: auto_start,
             };
-            let stopped = stopped()?;
+            let mut stopped = stopped()?;
             let sessions = Sessions::new(options(&place)?)?;
-            let session = wait(sessions.create(id.as_deref(), create))?;
+            let session = wait_unless(&mut stopped, sessions.create(id.as_deref(), create))?;
             stay(&session, stopped, json)
         }
         SessionCommand::Join { place, id } => {
-            let stopped = stopped()?;
-            let session = wait(Sessions::new(options(&place)?)?.join(&id))?;
+            let mut stopped = stopped()?;
+            let sessions = Sessions::new(options(&place)?)?;
+            let session = wait_unless(&mut stopped, sessions.join(&id))?;
             stay(&session, stopped, json)
         }
         SessionCommand::Watch { place, id } => {
-            let stopped = stopped()?;
-            let session = wait(Sessions::new(options(&place)?)?.observe(&id))?;
+            let mut stopped = stopped()?;
+            let sessions = Sessions::new(options(&place)?)?;
+            let session = wait_unless(&mut stopped, sessions.observe(&id))?;
             stay(&session, stopped, json)
         }
         SessionCommand::Demo { members, broker } => {
@@ -81,6 +83,19 @@ fn carry_out(command: SessionCommand, json: bool) -> Result<u8> {
 pub(super) fn wait<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
     let waited = Handle::current()?.wait(future, None);
     waited.unwrap_or_else(|| Err(Error::new(ErrorKind::Timeout, "nothing came")))
+}
+
+/// The same until a signal comes.
+fn wait_unless<T>(
+    stopped: &mut tokio::sync::oneshot::Receiver<()>,
+    future: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    wait(async {
+        tokio::select! {
+            result = future => result,
+            _ = stopped => Err(Error::new(ErrorKind::Closed, "stopped before it began")),
+        }
+    })
 }
 
 fn options(place: &BrokerPlace) -> Result<BrokerOptions> {
@@ -118,8 +133,8 @@ fn stopped() -> Result<tokio::sync::oneshot::Receiver<()>> {
 }
 
 fn list(options: &BrokerOptions, watch: bool, wait_ms: u64, json: bool) -> Result<u8> {
-    let stopped = stopped()?;
-    let list = wait(Sessions::new(options.clone())?.list())?;
+    let mut stopped = stopped()?;
+    let list = wait_unless(&mut stopped, Sessions::new(options.clone())?.list())?;
     let show = |sessions: &[crate::session::lobby::Listing]| {
         if json {
             let sessions: Vec<_> = sessions.iter().map(session_listing).collect();

@@ -123,6 +123,18 @@ fn what_is_wrong_is_said() {
         let said = text(&output.stderr);
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = free.local_addr().unwrap().port().to_string();
+    let twice = distflow(&[
+        "broker",
+        "start",
+        "--mqtt-port",
+        &free,
+        "--mqtt5-port",
+        &free,
+    ]);
+    assert_eq!(twice.status.code(), Some(1));
+    assert!(text(&twice.stderr).contains(&free));
     let port = broker.port.to_string();
     let taken = distflow(&["broker", "start", "--mqtt-port", &port]);
     assert_eq!(taken.status.code(), Some(1));
@@ -144,4 +156,34 @@ fn the_demo_does_all_of_it() {
     let output = distflow(&["session", "demo"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).ends_with("all of it happened\n"));
+}
+
+#[test]
+fn a_signal_ends_a_command_that_still_connects() {
+    // Nobody ever answers there.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("mqtt://{}", silent.local_addr().unwrap());
+    for arguments in [
+        &["session", "create", "--broker", &url][..],
+        &["session", "join", "s", "--broker", &url],
+        &["session", "list", "--watch", "--broker", &url],
+    ] {
+        let mut command = Command::new(distflow_program());
+        let child = command
+            .args(arguments)
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It has connected, so it waits for signals, too.
+        let (_connection, _) = silent.accept().unwrap();
+        // SAFETY: a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("stopped before it began"),
+            "{arguments:?}: {said}"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use distflow_core::mqtt::{BrokerOptions, Version};
 use distflow_core::sessions::Sessions;
 use distflow_tests::{LIMIT, TempFolder};
 
-use crate::brokers::{Broker, Instance, Kind, OfBroker, block_on};
+use crate::brokers::{Broker, Instance, Kind, OfBroker, block_on, on_both};
 use crate::people::{count, room_for};
 
 /// Two meet by these options.
@@ -30,6 +30,28 @@ fn fails(options: &BrokerOptions, kind: ErrorKind, words: &str) {
     });
     assert_eq!(error.kind(), kind, "{error}");
     assert!(error.message().contains(words), "{error}");
+}
+
+on_both!(names_in_any_letters);
+
+/// Topics that begin with a letter of more than one byte, which the library of the broker in the box does not survive.
+fn names_in_any_letters(broker: &mut Broker) {
+    let options = BrokerOptions::parse(&broker.url()).unwrap();
+    block_on(async {
+        let sessions = Sessions::new(options).unwrap();
+        let one = sessions.create(Some("üß"), room_for(2)).await.unwrap();
+        let two = sessions.join("üß").await.unwrap();
+        count(&one, 2).await;
+        two.reserve("Ödön").await.unwrap();
+        two.leave().await;
+        count(&one, 1).await;
+        one.leave().await;
+        let deadline = Instant::now() + LIMIT;
+        while !broker.retained("üß").await.is_empty() {
+            assert!(Instant::now() < deadline);
+        }
+    });
+    meet(&BrokerOptions::parse(&broker.url()).unwrap());
 }
 
 #[test]
