@@ -119,6 +119,10 @@ impl NativeSeat {
         json(py, &interchange::session_view(&view).to_string())
     }
 
+    fn is_departed(&self) -> bool {
+        self.seat.lock().is_departed()
+    }
+
     fn is_over(&self) -> bool {
         self.seat.lock().is_over()
     }

@@ -364,6 +364,34 @@ class Message:
         self.topic = topic
 
 
+def test_several_managers_of_handlers_share_a_client() -> None:
+    client, calls = Client(), []
+    client.on_message = lambda *_: calls.append("program")
+    one, two = SGMQTTHandlerManager(client), SGMQTTHandlerManager(client)
+    one.add_prefix_handler("", lambda *_: calls.append("one"))
+    two.add_prefix_handler("", lambda *_: calls.append("two"))
+    for manager in (one, two, one, two, one):
+        manager.install()
+    client.on_message(client, None, Message("t"))
+    assert calls == ["two", "one", "program"]
+    # Also with something between that they know nothing of.
+    inner = client.on_message
+
+    def between(*arguments: Any) -> None:
+        calls.append("between")
+        inner(*arguments)
+
+    client.on_message = between
+    one.install()
+    two.install()
+    calls.clear()
+    client.on_message(client, None, Message("t"))
+    assert sorted(calls) == ["between", "one", "program", "two"]
+    calls.clear()
+    client.on_message(client, None, Message("t"))
+    assert len(calls) == 4
+
+
 def test_handlers_are_called_in_order_and_none_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     client, calls = Client(), []
     client.on_message = lambda *_: calls.append("previous")

@@ -11,6 +11,7 @@ from distflow.sessions import (
     SessionManager,
     SGDistributedSession,
     SGDistributedSessionManager,
+    SGMQTTHandlerManager,
     SGSeedSyncManager,
     SGSessionDiscoveryManager,
 )
@@ -89,6 +90,40 @@ def test_programs_meet_leave_and_close(broker: str, program: Callable[[], Progra
     until(lambda: seen[-1].state == "started")
     one.manager.disconnect()
     until(lambda: seen[-1].state == "closed")
+
+
+def test_whoever_has_disconnected_may_end_its_client(
+    broker: str, program: Callable[[], Program]
+) -> None:
+    one, two = program(), program()
+    session = create(one, num_players_max=3)
+    assert join(two, session.session_id)
+    sessions = SessionManager(broker)
+    with sessions.list() as known:
+        until(lambda: any(row.session_id == session.session_id for row in known.sessions))
+        for leaving in (two, one):
+            leaving.manager.disconnect()
+            leaving.client.disconnect()
+        until(lambda: all(row.session_id != session.session_id for row in known.sessions))
+    with pytest.raises(Exception, match=r"over|closed|no session|not answer"):
+        sessions.join(session.session_id)
+
+
+def test_a_manager_of_handlers_beside_a_session(program: Callable[[], Program]) -> None:
+    one = program()
+    create(one)
+    heard: list[str] = []
+    handlers = SGMQTTHandlerManager(one.client)
+    handlers.install()
+    handlers.add_topic_handler("t/x", lambda _client, _data, message: heard.append(message.topic))
+    one.client.subscribe("t/x")
+    for _ in range(3):
+        one.manager.disconnect()
+        create(one)
+        heard.clear()
+        one.client.publish("t/x", "x")
+        until(lambda: len(heard) > 0)
+        assert heard == ["t/x"]
 
 
 def test_both_kinds_of_programs_meet(broker: str, program: Callable[[], Program]) -> None:

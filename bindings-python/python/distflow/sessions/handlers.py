@@ -60,7 +60,9 @@ class SGMQTTHandlerManager:
         self._lock = threading.Lock()
         self._entries: List[_Entry] = []
         self._next_id = 1
-        self._previous: Optional[Handler] = None
+        self._previous: List[Handler] = []
+        # How often this manager has begun with the message that is under way on a thread.
+        self._under_way = threading.local()
 
     def add_topic_handler(
         self,
@@ -147,14 +149,30 @@ class SGMQTTHandlerManager:
         last."""
         with self._lock:
             current = self.client.on_message
-            if current == self._on_message:
+            if self._is_called_by(current):
                 return
-            self._previous = current
+            if current is not None:
+                self._previous.append(current)
             self.client.on_message = self._on_message
 
+    def _is_called_by(self, callback: Any) -> bool:
+        """Whether this manager gets what a callback gets: also as the last of other managers."""
+        manager = getattr(callback, "__self__", None)
+        while isinstance(manager, SGMQTTHandlerManager) and callback == manager._on_message:
+            if manager is self:
+                return True
+            callback = manager._previous[-1] if manager._previous else None
+            manager = getattr(callback, "__self__", None)
+        return False
+
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        depth = getattr(self._under_way, "depth", 0)
         with self._lock:
             entries = self._entries
+            # Called again by one that it calls last, it goes on with the one that it called before.
+            previous = self._previous[-1 - depth] if depth < len(self._previous) else None
+        if depth > 0:
+            entries = []
         for entry in entries:
             try:
                 if not entry.matches(message.topic):
@@ -164,5 +182,10 @@ class SGMQTTHandlerManager:
                 _LOG.exception("the handler of %s failed", entry.description or "a filter")
             if entry.stops:
                 return
-        if self._previous is not None:
-            self._previous(client, userdata, message)
+        if previous is None:
+            return
+        self._under_way.depth = depth + 1
+        try:
+            previous(client, userdata, message)
+        finally:
+            self._under_way.depth = depth

@@ -443,15 +443,15 @@ class SGDistributedSessionManager:
                 self._seat = None
 
     def disconnect(self) -> None:
-        """Leaves the session; a creator closes it. The client stays connected."""
+        """Leaves the session; a creator closes it. Returns when the broker knows, after at most 5
+        seconds, and on the client's own thread at once. The client stays connected."""
         seat, wrapped = self._seat, self._wrapped
         self._seat = None
         if wrapped is None:
             return
         if seat is not None:
             seat.leave()
-            wrapped.wake()
-            wrapped.wait_for(lambda: seat.view()["ending"] is not None, 2)
+            wrapped.wait_said(seat.is_departed, 5)
         self.stopSessionDiscovery()
         self.session_id = None
         self.connected_players.clear()

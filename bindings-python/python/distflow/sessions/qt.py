@@ -1,20 +1,21 @@
 """The originals' session manager as an object of Qt, with their signals.
 
-Needs PySide6 or PyQt6: ``pip install "distflow[qt]"``. Signals are emitted on a thread of the
-manager's own; Qt brings them to the thread of whoever is connected.
+Needs PySide6 or PyQt6: ``pip install "distflow[qt]"``. Signals are emitted on the thread that the object
+lives in, by its event loop: so no other thread meets a receiver that is being deleted.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from .manager import SGDistributedSessionManager as _Manager
 
 try:
-    from PySide6.QtCore import QObject, Signal
+    from PySide6.QtCore import QCoreApplication, QObject, Qt, Signal
 except ImportError:
     try:
-        from PyQt6.QtCore import QObject
+        from PyQt6.QtCore import QCoreApplication, QObject, Qt
         from PyQt6.QtCore import pyqtSignal as Signal
     except ImportError:
         raise ImportError(
@@ -34,6 +35,9 @@ class SGDistributedSessionManager(QObject):
     sessionsDiscovered = Signal(dict)
     """The sessions that are alive: ``{id: {timestamp, info}}``."""
 
+    # The name of a signal, and what it is to say: brought to this object's thread.
+    _told = Signal(object)
+
     SESSION_TOPICS = _Manager.SESSION_TOPICS
     DISCOVERY_TOPIC = _Manager.DISCOVERY_TOPIC
     getSessionTopics = staticmethod(_Manager.getSessionTopics)
@@ -42,15 +46,25 @@ class SGDistributedSessionManager(QObject):
     def __init__(self, model: Any, mqtt_manager: Any, parent: Any = None) -> None:
         super().__init__(parent)
         self._manager = _Manager(model, mqtt_manager)
-        self._manager.playerConnected.connect(self.playerConnected.emit)
-        self._manager.playerDisconnected.connect(self.playerDisconnected.emit)
-        self._manager.seedReceived.connect(self.seedReceived.emit)
+        self._told.connect(self._tell, Qt.ConnectionType.QueuedConnection)
+        for name in ("playerConnected", "playerDisconnected", "seedReceived"):
+            getattr(self._manager, name).connect(functools.partial(self._post, name))
+
+    def _post(self, name: str, value: Any) -> None:
+        # Without an application nobody would bring it to the thread.
+        if QCoreApplication.instance() is not None:
+            self._told.emit((name, value))
+
+    def _tell(self, told: Any) -> None:
+        name, value = told
+        getattr(self, name).emit(value)
 
     def discoverSessions(self, callback: Any = None) -> None:
-        """Keeps ``discovered_sessions`` up to date; also emits ``sessionsDiscovered``."""
+        """Keeps ``discovered_sessions`` up to date; also emits ``sessionsDiscovered``. The callback is
+        called on a thread of the manager's own."""
 
         def discovered(sessions: Any) -> None:
-            self.sessionsDiscovered.emit(sessions)
+            self._post("sessionsDiscovered", sessions)
             if callback is not None:
                 callback(sessions)
 

@@ -158,6 +158,7 @@ def event(row: Dict[str, Any], payload: Optional[bytes]) -> SessionEvent:
     """An event from the native module's row."""
     if payload is not None:
         row = {**row, "payload": payload}
+        row.pop("payload_base64", None)
     return SessionEvent(**row)
 
 

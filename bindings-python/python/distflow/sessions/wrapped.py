@@ -56,6 +56,9 @@ class Wrapped:
         self._is_connected = False
         self._is_stopped = False
         self._handler_id: Optional[int] = None
+        self._turns = 0
+        # The machine after whose turn something is being called.
+        self._calls: Optional[int] = None
 
     def add(
         self,
@@ -84,10 +87,13 @@ class Wrapped:
         self._inbox.put(None)
 
     def remove(self, machine: Machine) -> None:
-        """Drives it no longer."""
+        """Drives it no longer: when this returns, what is called after its turns has returned, too,
+        unless that takes longer than 2 seconds, or it is what calls this."""
         with self._lock:
             self._machines = [entry for entry in self._machines if entry[0] is not machine]
             self._after.pop(id(machine), None)
+            if threading.current_thread() is not self._thread:
+                self._changed.wait_for(lambda: self._calls != id(machine), 2)
 
     def wake(self) -> None:
         """Something is to be done."""
@@ -106,6 +112,18 @@ class Wrapped:
                     return False
                 self._changed.wait(min(left, _LOOK_S))
         return True
+
+    def wait_said(self, is_known: Callable[[], bool], timeout: float) -> None:
+        """Waits until what is to be done now was handed to the client, and the condition came true or
+        there is no connection by which it could."""
+        # A turn holds this to its end, so those that are counted after it begin after it.
+        with self._lock:
+            turns = self._turns
+        self.wake()
+        self.wait_for(
+            lambda: self._turns > turns and (is_known() or not self._is_connected),
+            timeout,
+        )
 
     def stop(self) -> None:
         """Drives nothing any more."""
@@ -170,10 +188,20 @@ class Wrapped:
             for machine, _ in self._machines:
                 machine.tick()
                 self._carry_out(machine)
-            after = list(self._after.values())
+            machines = [id(machine) for machine, _ in self._machines]
+            self._turns += 1
             self._changed.notify_all()
-        for call in after:
-            call()
+        for machine_id in machines:
+            with self._lock:
+                call = self._after.get(machine_id)
+                self._calls = machine_id
+            try:
+                if call is not None:
+                    call()
+            finally:
+                with self._changed:
+                    self._calls = None
+                    self._changed.notify_all()
 
     def _carry_out(self, machine: Machine) -> None:
         for kind, topic, payload, retain in machine.actions():
