@@ -7,7 +7,7 @@ import enum
 import functools
 import logging
 import threading
-from typing import Any, Callable, List, Optional, Union
+from typing import Any, Callable, List, Union
 
 from ..errors import InvalidArgumentError
 

@@ -1,7 +1,7 @@
 """The originals' session manager as an object of Qt, with their signals.
 
-Needs PySide6 or PyQt6: ``pip install "distflow[qt]"``. Signals are emitted on the thread that the object
-lives in, by its event loop: so no other thread meets a receiver that is being deleted.
+Needs PySide6 or PyQt6: ``pip install "distflow[qt]"``. Signals are emitted on the thread that
+the object lives in, by its event loop: so no other thread meets a receiver that is being deleted.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class SGDistributedSessionManager(QObject):
         getattr(self, name).emit(value)
 
     def discoverSessions(self, callback: Any = None) -> None:
-        """Keeps ``discovered_sessions`` up to date; also emits ``sessionsDiscovered``. The callback is
-        called on a thread of the manager's own."""
+        """Keeps ``discovered_sessions`` up to date; also emits ``sessionsDiscovered``. The callback
+        is called on a thread of the manager's own."""
 
         def discovered(sessions: Any) -> None:
             self._post("sessionsDiscovered", sessions)

@@ -114,8 +114,8 @@ class Wrapped:
         return True
 
     def wait_said(self, is_known: Callable[[], bool], timeout: float) -> None:
-        """Waits until what is to be done now was handed to the client, and the condition came true or
-        there is no connection by which it could."""
+        """Waits until what is to be done now was handed to the client, and the condition came true
+        or there is no connection by which it could."""
         # A turn holds this to its end, so those that are counted after it begin after it.
         with self._lock:
             turns = self._turns
