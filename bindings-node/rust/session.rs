@@ -77,6 +77,12 @@ fn sessions_of(broker: &str) -> napi::Result<Sessions> {
     made.map_err(|error| failure::thrown(&error))
 }
 
+/// Throws what is wrong with a broker's options.
+#[napi(catch_unwind)]
+pub fn check_broker(broker: String) -> napi::Result<()> {
+    sessions_of(&broker).map(drop)
+}
+
 /// The native half of a `Session`.
 #[napi]
 pub struct NativeSession {

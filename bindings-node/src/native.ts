@@ -109,6 +109,7 @@ export interface NativeLog {
 export interface Native {
   NativeNode: new (options: string, call: number, wake: () => void) => NativeNode;
   NativePmd: new (options: string, call: number, wake: () => void) => NativePmd;
+  checkBroker(options: string): void;
   NativeDocument: new (
     replica: string,
     initial: string,

@@ -38,6 +38,21 @@ function text(value: unknown, what: string): string {
   return value;
 }
 
+function checked<T extends object>(options: T): T {
+  checkObject(options);
+  return options;
+}
+
+/** Options as JSON, in which numbers that are none would be missing. */
+function optionsText(options: object): string {
+  for (const [name, value] of Object.entries(options)) {
+    if (typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))) {
+      throw invalid(`${name} must be a number, not ${value}`);
+    }
+  }
+  return JSON.stringify(options);
+}
+
 /**
  * Game sessions on one broker of MQTT. Nothing is connected before a session or the list is asked for.
  *
@@ -48,8 +63,13 @@ export class SessionManager {
   readonly #broker: string;
 
   constructor(url = 'mqtt://localhost', options: BrokerOptions = {}) {
-    checkObject(options);
-    this.#broker = JSON.stringify({ ...options, url: text(url, 'url') });
+    const broker = optionsText({ ...checked(options), url: text(url, 'url') });
+    try {
+      native().checkBroker(broker);
+    } catch (error) {
+      throw fromThrown(error);
+    }
+    this.#broker = broker;
   }
 
   /**
@@ -57,10 +77,11 @@ export class SessionManager {
    * `invalid_argument`; `refused` by the broker, or when somebody else has a session of this id;
    * `timeout` when the broker is not reached.
    */
-  create(options: CreateOptions = {}): Promise<Session> {
-    checkObject(options);
-    const { sessionId, instance, ...rest } = options;
-    return Session.open('create', this.#broker, sessionId, instance, JSON.stringify(rest));
+  async create(options: CreateOptions = {}): Promise<Session> {
+    const { sessionId, instance, ...rest } = checked(options);
+    if (sessionId !== undefined) text(sessionId, 'sessionId');
+    if (instance !== undefined) text(instance, 'instance');
+    return Session.open('create', this.#broker, sessionId, instance, optionsText(rest));
   }
 
   /**
@@ -68,6 +89,7 @@ export class SessionManager {
    * `invalid_argument`; `refused` by the broker, or by the session, with the reason; `timeout`.
    */
   async join(sessionId: string, instance?: string): Promise<Session> {
+    if (instance !== undefined) text(instance, 'instance');
     return Session.open('join', this.#broker, text(sessionId, 'sessionId'), instance, '{}');
   }
 
@@ -172,7 +194,8 @@ export class Session extends EventEmitter {
   }
 
   /** Asks a member, the named one or the one that joined first, to continue the session. */
-  handOver(to?: string): Promise<void> {
+  async handOver(to?: string): Promise<void> {
+    if (to !== undefined) text(to, 'to');
     return this.#ask((call) => this.#native.handOver(to, call));
   }
 
@@ -344,6 +367,7 @@ export class SessionList extends EventEmitter {
    * has the check mark. Without any, show `No sessions available`. Error: `closed`.
    */
   rows(own?: string): Row[] {
+    if (own !== undefined) text(own, 'own');
     return this.#read(own)[1].map(renamed) as unknown as Row[];
   }
 

@@ -108,7 +108,15 @@ test('ten join at once, and the list shows them', async (t) => {
 
 test('what is wrong is named', async () => {
   const manager = new SessionManager(url);
-  assert.throws(() => new SessionManager(5), { code: 'invalid_argument', message: /url must be/ });
+  for (const [broker, message] of [
+    [[5], /url must be/],
+    [['http://x'], /begins with mqtt/],
+    [[url, { keepAliveS: 1 }], /keepAliveS must be/],
+    [[url, { connectTimeoutMs: NaN }], /connectTimeoutMs must be a number, not NaN/],
+    [[url, { keepAliveS: 5n }], /keepAliveS must be a number, not 5/],
+  ]) {
+    assert.throws(() => new SessionManager(...broker), { code: 'invalid_argument', message });
+  }
   for (const [call, code, message] of [
     [() => new SessionManager('http://x').create(), 'invalid_argument', /begins with mqtt/],
     [() => new SessionManager('mqtt://x', { ca: 1 }).create(), 'invalid_argument', /unknown field `ca`/],
@@ -116,12 +124,15 @@ test('what is wrong is named', async () => {
     [() => manager.create({ players: 2 }), 'invalid_argument', /unknown field `players`/],
     [() => manager.join('a/b'), 'invalid_argument', /'\/'/],
     [() => manager.join(), 'invalid_argument', /sessionId must be a string/],
+    [() => manager.join('x', 5), 'invalid_argument', /instance must be a string/],
+    [() => manager.create({ sessionId: 5 }), 'invalid_argument', /sessionId must be a string/],
+    [() => manager.create({ playersMax: Infinity }), 'invalid_argument', /playersMax must be a number/],
     [() => manager.create({ seed: '7' }), 'invalid_argument', /seed must be a whole number/],
     [() => manager.join('nowhere'), 'refused', /no session of this id/],
     [
       () => new SessionManager('mqtt://127.0.0.1:1', { connectTimeoutMs: 300 }).list(),
       'timeout',
-      /not reached in time/,
+      /mqtt:\/\/127.0.0.1:1 was not reached in time: .*refused/,
     ],
   ]) {
     await assert.rejects(async () => call(), { code, message });

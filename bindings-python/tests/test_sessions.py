@@ -198,6 +198,8 @@ def test_what_is_wrong_is_named(broker: str) -> None:
         (lambda: manager.join(""), distflow.InvalidArgumentError, "is empty"),
         (lambda: manager.join("a/b"), distflow.InvalidArgumentError, "'/'"),
         (lambda: manager.join(5), TypeError, "session_id must be a str"),
+        (lambda: manager.join("x", 5), TypeError, "instance must be a str"),
+        (lambda: manager.create(5), TypeError, "session_id must be a str"),
         (lambda: manager.join("nowhere"), distflow.RefusedError, "no session of this id"),
         (
             lambda: manager.create(players_max=0),
@@ -230,6 +232,9 @@ def test_what_is_wrong_is_named(broker: str) -> None:
             (lambda: one.publish("x", bytes(70_000)), distflow.TooLargeError, "70000 bytes"),
             (one.hand_over, distflow.RefusedError, "without hand_over"),
             (lambda: one.start("3"), TypeError, "countdown_s must be an int"),
+            (lambda: one.hand_over(5), TypeError, "to must be a str"),
+            (lambda: one.next_event("x"), TypeError, "timeout must be None or a number"),
+            (lambda: one.next_event(-1), distflow.InvalidArgumentError, "timeout must be"),
             (lambda: one.start(-1), distflow.InvalidArgumentError, "countdown_s must be 0 to"),
             (lambda: one.on(print, "nope"), distflow.InvalidArgumentError, "no event 'nope'"),
             (lambda: one.wait_for("nope"), distflow.InvalidArgumentError, "no event 'nope'"),

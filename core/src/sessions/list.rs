@@ -45,6 +45,7 @@ impl SessionList {
         let shared = Arc::new(Shared::default());
         let connect_by_ms = moment().mono_ms.saturating_add(broker.connect_timeout_ms);
         let client_id = format!("sge-{}", instance_id());
+        let url = broker.url();
         let link = Link::new(broker, client_id, None, random_u64())?;
         let (end, ended) = oneshot::channel();
         let task = Task {
@@ -52,6 +53,8 @@ impl SessionList {
             link,
             shared: shared.clone(),
             connect_by_ms,
+            url,
+            failure: None,
         };
         drop(runtime.spawn(task.run(ended)));
         Ok(Self {
@@ -126,6 +129,9 @@ struct Task {
     link: Link,
     shared: Arc<Shared>,
     connect_by_ms: u64,
+    url: String,
+    /// Why there is no connection, as far as that is known.
+    failure: Option<Error>,
 }
 
 impl Task {
@@ -163,7 +169,10 @@ impl Task {
                 None => {
                     self.lobby.tick(now);
                     if !was_connected && now.mono_ms >= self.connect_by_ms {
-                        let text = "the broker was not reached in time";
+                        let mut text = format!("the broker {} was not reached in time", self.url);
+                        if let Some(cause) = &self.failure {
+                            text.push_str(&format!(": {cause}"));
+                        }
                         self.begin(Err(Error::new(ErrorKind::Timeout, text)));
                         return;
                     }
@@ -176,6 +185,7 @@ impl Task {
                 Some(LinkEvent::Disconnected(error)) => {
                     tracing::debug!(%error, "the list is disconnected");
                     self.lobby.disconnected(now);
+                    self.failure = Some(error);
                 }
                 Some(LinkEvent::Refused(error)) => {
                     self.begin(Err(error));

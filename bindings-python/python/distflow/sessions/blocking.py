@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Callable, Deque, Iterator, List, Optional, Tuple
 
 from .. import _distflow
-from .._base import NoCopy
+from .._base import NoCopy, checked_timeout
 from ..errors import ClosedError, DistflowError
 from . import types
 from .types import BrokerKeywords, CreateKeywords, Listing, Row, SessionEvent, SessionView
@@ -60,6 +60,10 @@ class SessionManager:
         Errors: ``InvalidArgumentError``; ``RefusedError`` by the broker, or when somebody else has
         a session of this id; ``TimeoutError`` when the broker is not reached.
         """
+        if session_id is not None:
+            types.checked_text(session_id, "session_id")
+        if instance is not None:
+            types.checked_text(instance, "instance")
         given = types.native_options(options, CreateKeywords)
         return Session(_distflow.NativeSession.create(self._broker, session_id, instance, given))
 
@@ -70,6 +74,8 @@ class SessionManager:
         the reason; ``TimeoutError`` when the broker is not reached.
         """
         types.checked_text(session_id, "session_id")
+        if instance is not None:
+            types.checked_text(instance, "instance")
         return Session(_distflow.NativeSession.join(self._broker, session_id, instance))
 
     def observe(self, session_id: str) -> Session:
@@ -176,6 +182,7 @@ class Session(NoCopy):
 
     def next_event(self, timeout: Optional[float] = None) -> Optional[SessionEvent]:
         """The next event; ``None`` after the last, or when the time in seconds is over."""
+        checked_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             with self._lock:
@@ -208,6 +215,7 @@ class Session(NoCopy):
         from ..errors import TimeoutError  # noqa: PLC0415
 
         types.checked_event(type)
+        checked_timeout(timeout)
         deadline = time.monotonic() + timeout
         while True:
             event = self.next_event(max(deadline - time.monotonic(), 0))
@@ -246,6 +254,8 @@ class Session(NoCopy):
 
         Error: ``RefusedError``.
         """
+        if to is not None:
+            types.checked_text(to, "to")
         self._open().hand_over(to)
 
     def reserve(self, player: str) -> None:
@@ -344,12 +354,15 @@ class SessionList(NoCopy):
         """What a user interface draws: those that can be joined or are full, and the one of the id
         ``own``, which has the check mark. Without any, show
         ``No sessions available``."""
+        if own is not None:
+            types.checked_text(own, "own")
         version, _, rows = self._native.sessions(own)
         self._version = version
         return [Row(**row) for row in rows]
 
     def wait_changed(self, timeout: Optional[float] = None) -> bool:
         """Waits until the list is another than the one that was last read; whether it is."""
+        checked_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = _SLICE_S if deadline is None else deadline - time.monotonic()
