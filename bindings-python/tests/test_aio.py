@@ -272,7 +272,8 @@ def test_a_receive_that_is_given_up_takes_no_message(pmd: distflow.Pmd) -> None:
                 waiting = asyncio.ensure_future(b.recv())
                 await asyncio.sleep(0)
                 await a.send("b", at)
-                while not b.stats().waiting and not waiting.done():
+                # Until it is in the queue, or was handed to the wait already.
+                while not b.stats().waiting and b.stats().delivered == at:
                     time.sleep(0.0005)
                 # The message and the end of the wait arrive in one turn of the loop.
                 asyncio.get_running_loop().call_soon(b._on_messages)
