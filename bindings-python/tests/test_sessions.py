@@ -395,6 +395,14 @@ def test_several_managers_of_handlers_share_a_client() -> None:
     calls.clear()
     client.on_message(client, None, Message("t"))
     assert len(calls) == 4
+    # What a program sets again and again is not kept.
+    for at in range(100):
+        client.on_message = lambda *_, at=at: calls.append(at)
+        one.install()
+    assert len(one._previous) <= 16
+    calls.clear()
+    client.on_message(client, None, Message("t"))
+    assert calls == ["one", 99]
 
 
 def test_handlers_are_called_in_order_and_none_is_lost(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ use std::time::Instant;
 use distflow_core::error::ErrorKind;
 use distflow_core::mqtt::{BrokerOptions, Version};
 use distflow_core::sessions::Sessions;
-use distflow_tests::{LIMIT, TempFolder};
+use distflow_tests::{Child, LIMIT, TempFolder, distflow_program};
 
 use crate::brokers::{Broker, Instance, Kind, OfBroker, block_on, on_both};
 use crate::people::{count, room_for};
@@ -60,6 +60,28 @@ fn mqtt_5() {
     let mut options = BrokerOptions::parse(&broker.url()).unwrap();
     options.version = Version::V5;
     meet(&options);
+}
+
+/// One broker on two ports: whoever speaks the one version meets whoever speaks the other.
+#[test]
+fn mqtt_5_in_the_box() {
+    let mut command = Command::new(distflow_program());
+    command.args(["broker", "start", "--mqtt-port", "0", "--mqtt5-port", "0"]);
+    let broker = Child::spawn(command);
+    let place = broker.line_after("Broker started on ");
+    let place_v5 = broker.line_after("MQTT 5 on ");
+    let options = BrokerOptions::parse(&format!("mqtt://{place}")).unwrap();
+    let mut options_v5 = BrokerOptions::parse(&format!("mqtt://{place_v5}")).unwrap();
+    options_v5.version = Version::V5;
+    meet(&options_v5);
+    block_on(async {
+        let (old, new) = (Sessions::new(options), Sessions::new(options_v5));
+        let one = new.unwrap().create(Some("üß"), room_for(2)).await.unwrap();
+        let two = old.unwrap().join("üß").await.unwrap();
+        count(&one, 2).await;
+        two.leave().await;
+        count(&one, 1).await;
+    });
 }
 
 /// Nobody is there to tidy up, and the announcement goes all the same.

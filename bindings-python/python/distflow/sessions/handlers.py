@@ -45,6 +45,10 @@ class _Entry:
     description: str
 
 
+# So many callbacks that were there before can call one another.
+_PREVIOUS_MAX = 16
+
+
 class SGMQTTHandlerManager:
     """Hands the messages of a paho client to handlers by topic.
 
@@ -152,7 +156,8 @@ class SGMQTTHandlerManager:
             if self._is_called_by(current):
                 return
             if current is not None:
-                self._previous.append(current)
+                # A program may set its own again and again.
+                self._previous = [*self._previous[1 - _PREVIOUS_MAX :], current]
             self.client.on_message = self._on_message
 
     def _is_called_by(self, callback: Any) -> bool:
