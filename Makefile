@@ -53,9 +53,12 @@ demo: build node python
 	$(PROGRAM) demo --node-program $(TARGET)/demo/node --node-program examples/node/node.js \
 		--node-program $(TARGET)/demo/python-node
 
+# Tests of sessions are none of the targets that are run by themselves; see tests/Cargo.toml.
+LINTED = --features distflow-core/cli,distflow-core/broker,distflow-core/plants,distflow-ffi/plants
 lint: setup
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --features distflow-core/cli,distflow-core/broker,distflow-core/plants,distflow-ffi/plants -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets $(LINTED) -- -D warnings
+	$(CARGO) clippy --locked --workspace --test sessions $(LINTED) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core -p distflow-ffi --features distflow-core/cli,distflow-core/broker --lib --no-deps
 
 test: lint test-rust test-python test-node
