@@ -96,8 +96,12 @@ def test_a_game_is_prepared_played_and_closed(broker: str) -> None:
         with pytest.raises(distflow.RefusedError, match="has started"):
             manager.join(one.id)
         one.close()
+        with pytest.raises(distflow.ClosedError, match="the session is over"):
+            one.publish("nextTurn", b"")
         ended = two.wait_for("ended")
         assert (ended.reason, ended.text) == ("closed", "The session has been closed.")
+    with pytest.raises(distflow.InvalidArgumentError, match="a surrogate that stands alone"):
+        SessionManager(broker, username="\ud800")
 
 
 def test_a_session_is_handed_over(broker: str) -> None:

@@ -193,8 +193,12 @@ mod tests {
         assert_eq!(document.canonical(), r#"{"x":1,"y":2}"#);
         for (options, text) in [
             (r#"{"maxLog":5}"#, "unknown field `maxLog`"),
-            (r#"{"maxLogSize":-1}"#, "invalid value"),
-            ("[", "EOF"),
+            (
+                r#"{"maxLogSize":-1}"#,
+                "the option maxLogSize is not right: invalid value",
+            ),
+            ("[", "expected an object"),
+            ("{", "EOF"),
         ] {
             let error = super::document("a", "{}", options).unwrap_err();
             assert!(error.message().contains(text), "{error}");

@@ -1,6 +1,11 @@
 //! Options, as JSON; absent members mean defaults.
 
-use serde::Deserialize;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -42,13 +47,53 @@ pub(super) fn set<T>(to: &mut T, given: Option<T>) {
     }
 }
 
+/// Reads options.
+///
+/// Error: `invalid_argument` for what is no JSON object, and for members that do not exist.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| {
-        Error::new(
-            ErrorKind::InvalidArgument,
-            format!("the options are not right: {error}"),
-        )
-    })
+    let invalid = |text: String| Error::new(ErrorKind::InvalidArgument, text);
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let object: Object<T> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let name = error.path().to_string();
+        let told = error.inner().to_string();
+        if told.contains("hex escape") {
+            invalid("a text of the options has a surrogate that stands alone".to_owned())
+        } else if !error.inner().is_data() {
+            invalid(format!("the options are not JSON: {told}"))
+        } else {
+            let (told, _) = told.rsplit_once(" at line ").unwrap_or((&told, ""));
+            match name.as_str() {
+                "." => invalid(format!("the options are not right: {told}")),
+                _ => invalid(format!("the option {name} is not right: {told}")),
+            }
+        }
+    })?;
+    let ended = reader.end();
+    ended.map_err(|error| invalid(format!("the options are not JSON: {error}")))?;
+    Ok(object.0)
+}
+
+/// What must be written as an object: a struct is read from an array, too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> std::result::Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+        deserializer
+            .deserialize_map(Members(PhantomData))
+            .map(Object)
+    }
 }
 
 /// Names of options that begin the texts of errors, in the core and here.
@@ -137,4 +182,51 @@ pub fn pmd_options(text: &str) -> Result<PmdOptions> {
     set(&mut options.port, given.port);
     set(&mut options.insecure, given.insecure);
     Ok(options)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_options_are_named() {
+        for (text, told) in [
+            ("", "the options are not JSON: EOF"),
+            ("{\"port\": 1", "the options are not JSON: EOF"),
+            (
+                "[\"127.0.0.1\"]",
+                "the options are not right: invalid type: sequence, expected an object",
+            ),
+            (
+                "null",
+                "the options are not right: invalid type: null, expected an object",
+            ),
+            (
+                "{\"prt\": 1}",
+                "the option prt is not right: unknown field `prt`, expected one of `host`, `port`",
+            ),
+            (
+                "{\"port\": -1}",
+                "the option port is not right: invalid value: integer `-1`, expected u16",
+            ),
+            (
+                "{\"port\": \"x\"}",
+                "the option port is not right: invalid type: string \"x\", expected u16",
+            ),
+            (
+                "{\"host\": \"\\ud800\"}",
+                "a text of the options has a surrogate that stands alone",
+            ),
+            (
+                "{\"host\": \"\\udc00 \"}",
+                "a text of the options has a surrogate that stands alone",
+            ),
+            ("{} x", "the options are not JSON: trailing characters"),
+        ] {
+            let error = pmd_options(text).unwrap_err();
+            assert!(error.message().starts_with(told), "{text}: {error}");
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub use self::list::SessionList;
 pub use self::local::moment;
 pub use self::play::Session;
 pub use self::task::View;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::random_u64;
 use crate::mqtt::{BrokerOptions, Link, Publication};
 use crate::session::seat::{Action, CreateOptions, Seat, Timing};
@@ -151,6 +151,11 @@ impl Sessions {
         list.connected().await?;
         Ok(list)
     }
+}
+
+/// What is asked of a session that has ended.
+fn over() -> Error {
+    Error::new(ErrorKind::Closed, "the session is over")
 }
 
 /// Does what a machine wants. Should the connection break, the link says so itself, and all is said

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::game::GameMessage;
 use super::local::moment;
+use super::over;
 use super::task::{Ask, Command, Shared, Task, Told, View};
 use crate::dispatch::{Callbacks, Handler, Inbox};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,10 +38,6 @@ impl std::fmt::Debug for Session {
             .field("instance", &self.instance)
             .finish_non_exhaustive()
     }
-}
-
-fn over() -> Error {
-    Error::new(ErrorKind::Closed, "the session is over")
 }
 
 impl Session {

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::game::{GameMessage, Waiting};
 use super::local::moment;
-use super::{CLOSE_WITHIN, carry_out};
+use super::{CLOSE_WITHIN, carry_out, over};
 use crate::dispatch::Inbox;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mailbox::{MailboxConfig, Overflow};
@@ -250,7 +250,9 @@ impl Task {
                 let _ = reply.send(result);
             }
             Some(Command::Game(message, reply)) => {
-                let result = if self.link.is_connected() {
+                let result = if self.seat.ending().is_some() {
+                    Err(over())
+                } else if self.link.is_connected() {
                     self.say(message).await;
                     Ok(())
                 } else if self.waiting.push(message) {

@@ -196,6 +196,12 @@ fn a_start_with_a_countdown() {
         1,
         |event| matches!(event, Event::GameStarted { by, .. } if *by == name(0))
     ));
+    // Whoever started it hears it in the order of the others.
+    for client in [0, 1] {
+        let mut events = world.clients[client].events.iter().map(|(_, event)| event);
+        assert!(events.any(|event| matches!(event, Event::GameStarted { .. })));
+        assert!(events.any(|event| *event == Event::StateChanged(State::InProgress)));
+    }
 }
 
 #[test]

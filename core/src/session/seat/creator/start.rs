@@ -118,11 +118,12 @@ impl Seat {
             is_after_countdown,
         };
         self.publish(self.topics.game_start(), start.write(now.local), false);
-        self.tell(Event::StateChanged(State::InProgress));
+        // In the order in which they reach the others.
         self.tell(Event::GameStarted {
             by: self.me.clone(),
             kind,
         });
+        self.tell(Event::StateChanged(State::InProgress));
         self.change(now);
     }
 
