@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 /** The folder in which the packed package is installed; see run.mjs. */
@@ -18,9 +20,26 @@ export async function startPmd(t, options = {}) {
   return pmd;
 }
 
+/** A free port that nobody is given by chance: below those of outgoing connections. */
+export async function freePort() {
+  for (;;) {
+    const server = createServer().listen(randomInt(20_000, 32_000), 'localhost');
+    try {
+      await once(server, 'listening');
+    } catch {
+      continue;
+    }
+    const { port } = server.address();
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
+}
+
 /** A node that ends with the test. */
 export async function startNode(t, pmd, options = {}) {
-  const node = await distflow.NodeRuntime.create({ pmdPort: pmd.port, autoStart: false, ...options });
+  const given = { pmdPort: pmd.port, autoStart: false, startTimeoutMs: 30_000, ...options };
+  const node = await distflow.NodeRuntime.create(given);
   t.after(() => node.shutdown());
   return node;
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { test } from 'node:test';
 
-import { collect, defer, distflow, require, startNode, startPmd, until } from './helpers.mjs';
+import { collect, defer, distflow, freePort, require, startNode, startPmd, until } from './helpers.mjs';
 
 const { DistflowError, NodeRuntime } = distflow;
 
@@ -358,7 +358,8 @@ test('a start can be aborted, and leaves nothing behind', async (t) => {
   const starting = NodeRuntime.create({ pmdPort: server.address().port, signal: abort.signal });
   const [socket] = await once(server, 'connection');
   abort.abort();
-  await assert.rejects(starting, { code: 'aborted' });
+  // The other, should this have come more than 0.9 s late.
+  await assert.rejects(starting, ({ code }) => code === 'aborted' || code === 'not_pmd');
   socket.resume();
   await once(socket, 'close');
 });
@@ -418,9 +419,7 @@ test('wrong options are named', async (t) => {
 });
 
 test('without a PMD, and none to be launched, a start fails', async (t) => {
-  const pmd = await startPmd(t);
-  const { port } = pmd;
-  await pmd.stop();
+  const port = await freePort();
   await assert.rejects(
     NodeRuntime.create({ pmdPort: port, autoStart: false, startTimeoutMs: 500 }),
     { code: 'pmd_unavailable' },
@@ -428,8 +427,8 @@ test('without a PMD, and none to be launched, a start fails', async (t) => {
 });
 
 test('the loss of the PMD and its return are told', async (t) => {
-  const pmd = await startPmd(t);
-  const { port } = pmd;
+  const port = await freePort();
+  const pmd = await startPmd(t, { port });
   const node = await startNode(t, pmd, { alias: 'a' });
   const peer = await startNode(t, pmd, { alias: 'b' });
   // These events are heard in passing: waiting for them does not keep Node.js alive.
@@ -461,8 +460,9 @@ test('messages that cannot be delivered any more are told', async (t) => {
   await client.connect();
   await client.register('deaf', 'deaf', 'localhost', server.address().port);
   const big = 'x'.repeat(1 << 20);
+  await node.send('deaf', big);
   await assert.rejects((async () => {
-    for (;;) await node.send('deaf', big, { timeoutMs: 200 });
+    for (;;) await node.send('deaf', big, { timeoutMs: 2_000 });
   })(), { code: 'timeout' });
   node.ref();
   const failed = once(node, 'send:failed');

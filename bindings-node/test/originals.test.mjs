@@ -5,17 +5,9 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { command, installed, program, startPmd } from './helpers.mjs';
+import { command, freePort, installed, program, startPmd } from './helpers.mjs';
 
 const cli = join(installed, 'node_modules/.bin/distflow');
-
-/** A free port, for a PMD that a node is to launch. */
-async function freePort(t) {
-  const pmd = await startPmd(t);
-  const { port } = pmd;
-  await pmd.stop();
-  return port;
-}
 
 test('integration: a PMD of its own process, two nodes, messages, discovery, leaves', async (t) => {
   const daemon = command(t, process.execPath, [cli, 'pmd', 'start', '--port', '0']);
@@ -96,11 +88,11 @@ test('graceful shutdown: nothing is complained of, also the second time', async 
 });
 
 test('the PMD is launched by the first node, as the small executable, and ends by itself', async (t) => {
-  const port = await freePort(t);
+  const port = await freePort();
   const { code, stderr } = await program(t, `
     const { NodeRuntime, PMDClient } = require('@distflow/native');
     (async () => {
-      const node = await NodeRuntime.start({ alias: 'first', pmdPort: ${port}, pmdAutoShutdownMs: 100 });
+      const node = await NodeRuntime.start({ alias: 'first', pmdPort: ${port}, pmdAutoShutdownMs: 3_000, startTimeoutMs: 30_000 });
       const client = new PMDClient('localhost', ${port});
       await client.connect();
       if ((await client.list())[0].alias !== 'first') throw new Error('not registered');

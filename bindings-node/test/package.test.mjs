@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { command, distflow, installed, require } from './helpers.mjs';
+import { command, distflow, freePort, installed, require } from './helpers.mjs';
 
 const source = join(dirname(fileURLToPath(import.meta.url)), '..');
 const packed = JSON.parse(readFileSync(join(installed, 'packed.json'), 'utf8'));
@@ -91,13 +91,10 @@ test('without the executable, the command line runs inside Node, also as a launc
   const run = (...args) => command(t, process.execPath, [script, ...args], env).ended;
   assert.equal((await run('--help')).code, 0);
   assert.equal((await run('pmd', 'status', '--port', '1')).code, 1);
-  const pmd = new distflow.PMD({ port: 0 });
-  await pmd.start();
-  const { port } = pmd;
-  await pmd.stop();
+  const port = await freePort();
   const { code, stdout, stderr } = await command(t, process.execPath, ['-e', `
     const { NodeRuntime } = require(${JSON.stringify(target)});
-    NodeRuntime.start({ alias: 'a', pmdPort: ${port}, pmdAutoShutdownMs: 200 }).then(async (node) => {
+    NodeRuntime.start({ alias: 'a', pmdPort: ${port}, pmdAutoShutdownMs: 3_000, startTimeoutMs: 30_000 }).then(async (node) => {
       console.log(node.isRegistered());
       await node.shutdown();
     });

@@ -68,7 +68,7 @@ test('a client can ask to stop it', async (t) => {
 });
 
 test('it stops by itself when that is asked for', async (t) => {
-  const pmd = await startPmd(t, { autoShutdownDelay: 50 });
+  const pmd = await startPmd(t, { autoShutdownDelay: 2_000 });
   pmd.ref();
   const [reason] = await once(pmd, 'stopped');
   assert.equal(typeof reason, 'string');

@@ -81,9 +81,10 @@ test('a session is handed over', async () => {
   const one = await manager.create({ handOver: true });
   const two = await manager.join(one.id);
   const changed = once(two, 'creatorChanged');
-  await one.leave();
+  await one.handOver();
   assert.deepEqual(await changed, [{ creator: two.instance, term: 1 }]);
   assert.equal(two.view.role, 'creator');
+  await one.leave();
   two.unref();
 });
 
@@ -130,7 +131,7 @@ test('what is wrong is named', async () => {
     [() => manager.create({ seed: '7' }), 'invalid_argument', /seed must be a whole number/],
     [() => manager.join('nowhere'), 'refused', /no session of this id/],
     [
-      () => new SessionManager('mqtt://127.0.0.1:1', { connectTimeoutMs: 300 }).list(),
+      () => new SessionManager('mqtt://127.0.0.1:1', { connectTimeoutMs: 3_000 }).list(),
       'timeout',
       /mqtt:\/\/127.0.0.1:1 was not reached in time: .*refused/,
     ],

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -50,10 +52,19 @@ def make(pmd: distflow.Pmd) -> Iterator[Callable[..., distflow.Node]]:
     with contextlib.ExitStack() as stack:
 
         def make(alias: str | None = None, **options: Any) -> distflow.Node:
-            node = distflow.Node(alias=alias, pmd_port=pmd.port, auto_start=False, **options)
+            given = {"pmd_port": pmd.port, "auto_start": False, "start_timeout": LIMIT, **options}
+            node = distflow.Node(alias=alias, **given)
             return stack.enter_context(node)
 
         yield make
+
+
+def free_port() -> int:
+    """A free port that nobody is given by chance: below those of outgoing connections."""
+    while True:
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", random.SystemRandom().randrange(20_000, 32_000)))
+            return int(one.getsockname()[1])
 
 
 class Program:

@@ -14,7 +14,7 @@ import pytest
 import distflow
 from distflow import Message, Node, NodeOptions, PeerJoin, PeerLeave
 
-from .conftest import LIMIT, until
+from .conftest import LIMIT, free_port, until
 
 Make = Callable[..., Node]
 
@@ -300,12 +300,13 @@ def test_discover_and_peers(make: Make) -> None:
     until(lambda: len(a.peers()) == 2)
 
 
-def test_the_loss_of_the_pmd_is_told_and_mended(pmd: distflow.Pmd, make: Make) -> None:
-    a = make("a")
+def test_the_loss_of_the_pmd_is_told_and_mended() -> None:
+    port = free_port()
+    pmd = distflow.Pmd(port=port)
+    a = Node(alias="a", pmd_port=port, auto_start=False)
     lost, restored = threading.Event(), threading.Event()
     a.on("pmd_lost", lambda event: lost.set())
     a.on("pmd_restored", lambda event: restored.set())
-    port = pmd.port
     pmd.close()
     assert lost.wait(LIMIT)
     with distflow.Pmd(port=port) as again:

@@ -175,11 +175,12 @@ def test_the_log_goes_to_logging_and_only_what_is_wanted(
         assert started.levelno == logging.INFO
         assert started.distflow["alias"] == "a"  # type: ignore[attr-defined]
     caplog.clear()
-    with caplog.at_level(logging.ERROR, "distflow"), distflow.Node(alias="a", **options):
+    with caplog.at_level(logging.ERROR, "distflow"), distflow.Node(alias="b", **options):
         pass
     with caplog.at_level(logging.CRITICAL + 1, "distflow"):
         distflow.connect_logging()
-    assert records() == []
+    # The first node's last words may come late.
+    assert [one for one in records() if getattr(one, "distflow", {}).get("alias") != "a"] == []
 
 
 def test_the_wheel_needs_nothing_else() -> None:

@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +107,11 @@ def test_a_session_is_handed_over(broker: str) -> None:
     manager = SessionManager(broker)
     one = manager.create(hand_over=True)
     two = manager.join(one.id)
-    one.leave()
+    one.hand_over()
     assert two.wait_for("creator_changed").creator == two.instance
     assert two.view.role == "creator"
     assert two.view.term == 1
+    one.leave()
     two.leave()
 
 
@@ -224,11 +224,11 @@ def test_what_is_wrong_is_named(broker: str) -> None:
         with pytest.raises(distflow.InvalidArgumentError, match=f"{name} must be"):
             manager.create(**wrong)  # type: ignore[arg-type]
     with manager.create("s-taken") as one:
+        with pytest.raises(distflow.RefusedError, match="exists already"):
+            manager.create("s-taken")
         with pytest.raises(distflow.RefusedError, match="the same instance id"):
             manager.join("s-taken", one.instance)
         until(lambda: one.view.is_connected)
-        with pytest.raises(distflow.RefusedError, match="exists already"):
-            manager.create("s-taken")
         for call, error, words in [
             (lambda: one.reserve(""), distflow.InvalidArgumentError, "is empty"),
             (lambda: one.publish("x", "text"), TypeError, "must be bytes"),
@@ -268,7 +268,6 @@ two = manager.join(one.id)
 two.on(print)
 listed = manager.list()
 """
-    begun = time.monotonic()
     ran = subprocess.run(
         [sys.executable, "-X", "dev", "-c", code],
         check=False,
@@ -277,7 +276,6 @@ listed = manager.list()
         timeout=LIMIT,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert time.monotonic() - begun < 10
 
 
 # ---------------------------------------------------------------- the originals' classes

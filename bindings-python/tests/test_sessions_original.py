@@ -66,14 +66,26 @@ def join(program: Program, session_id: str) -> bool:
     )
 
 
+def join_in_time(program: Program, session_id: str) -> None:
+    """The originals give up after seconds, which a busy machine may need for less."""
+
+    def is_in() -> bool:
+        if join(program, session_id):
+            return True
+        session = program.manager.readSessionState(session_id)
+        return session is not None and program.clientId in session.connected_instances
+
+    until(is_in)
+
+
 def test_programs_meet_leave_and_close(broker: str, program: Callable[[], Program]) -> None:
     one, two, three = program(), program(), program()
     session = create(one, num_players_max=3)
     seen: list[SGDistributedSession] = []
     assert two.manager.readSessionState(session.session_id, timeout=LIMIT) is not None
     two.manager.subscribeToSessionState(session.session_id, seen.append)
-    assert join(two, session.session_id)
-    assert join(three, session.session_id)
+    join_in_time(two, session.session_id)
+    join_in_time(three, session.session_id)
     until(lambda: seen and seen[-1].get_num_connected() == 3)
     assert list(seen[-1].connected_instances) == [one.clientId, two.clientId, three.clientId]
     # A fourth finds no room, and nobody is lost by that.
@@ -97,7 +109,7 @@ def test_whoever_has_disconnected_may_end_its_client(
 ) -> None:
     one, two = program(), program()
     session = create(one, num_players_max=3)
-    assert join(two, session.session_id)
+    join_in_time(two, session.session_id)
     sessions = SessionManager(broker)
     with sessions.list() as known:
         until(lambda: any(row.session_id == session.session_id for row in known.sessions))
@@ -130,13 +142,14 @@ def test_both_kinds_of_programs_meet(broker: str, program: Callable[[], Program]
     manager = SessionManager(broker)
     one = program()
     with manager.create(players_max=3, seed=77) as session:
-        assert one.manager.syncSeed(session.id) == 77
+        assert one.manager.syncSeed(session.id, timeout=LIMIT, initial_wait=LIMIT) == 77
         assert not one.manager.is_leader
-        assert join(one, session.id)
+        join_in_time(one, session.id)
         assert session.wait_for("member_joined").instance == one.clientId
         one.manager.disconnect()
         assert session.wait_for("member_left").instance == one.clientId
     created = create(one)
+    assert one.manager.readSessionState(created.session_id, timeout=LIMIT) is not None
     with manager.join(created.session_id) as session:
         assert session.members == (one.clientId, session.instance)
 
@@ -144,7 +157,7 @@ def test_both_kinds_of_programs_meet(broker: str, program: Callable[[], Program]
 def test_players_are_reserved_and_registered(program: Callable[[], Program]) -> None:
     one, two = program(), program()
     session_id = create(one).session_id
-    until(lambda: join(two, session_id))
+    join_in_time(two, session_id)
     decided: list[tuple[str, str, str]] = []
     two.manager.subscribeToPlayerReservations(session_id, lambda *what: decided.append(what))
     connected: list[str] = []
@@ -207,7 +220,7 @@ def test_the_programs_own_messages_come_as_before(program: Callable[[], Program]
     # A handler that is set later hears everything, too, and takes nothing from the session.
     later: list[str] = []
     two.client.on_message = lambda _client, _data, message: later.append(message.topic)
-    assert join(two, session_id)
+    join_in_time(two, session_id)
     until(lambda: f"{session_id}/session_state" in later)
 
 
@@ -257,7 +270,7 @@ def test_signals_of_qt(program: Callable[[], Program]) -> None:
     manager.publishSessionState(session)
     assert manager.session_id == session.session_id
     assert manager.getSessionTopics("s") == one.manager.getSessionTopics("s")
-    until(lambda: join(two, session.session_id))
+    join_in_time(two, session.session_id)
     assert two.manager.registerPlayer(session.session_id, "Farmer", 1, 4)
     until_heard("Farmer")
     heard.clear()

@@ -9,6 +9,7 @@ leaves, q ends.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import ClassVar
 
@@ -48,6 +49,7 @@ class Sessions(App[None]):
 
     def on_mount(self) -> None:
         """Begins to watch the list."""
+        self.drawing = asyncio.Lock()
         self.run_worker(self.watch_list(), group="list")
 
     def say(self, text: str) -> None:
@@ -70,12 +72,14 @@ class Sessions(App[None]):
         """Draws the rows as they come: texts and check mark are theirs."""
         if self.sessions is None:
             return
-        rows = self.sessions.rows(self.session.id if self.session else None)
-        self.ids = [row.session_id for row in rows]
-        view = self.query_one("#sessions", ListView)
-        await view.clear()
-        texts = [row.text for row in rows] or ["No sessions available"]
-        await view.extend(ListItem(Label(text, markup=False)) for text in texts)
+        # The list and the session are watched by two tasks.
+        async with self.drawing:
+            rows = self.sessions.rows(self.session.id if self.session else None)
+            self.ids = [row.session_id for row in rows]
+            texts = [row.text for row in rows] or ["No sessions available"]
+            view = self.query_one("#sessions", ListView)
+            await view.clear()
+            await view.extend(ListItem(Label(text, markup=False)) for text in texts)
 
     async def watch_session(self, session: aio.Session) -> None:
         """Draws what happens in the session."""

@@ -19,6 +19,8 @@ from distflow import Message, PeerLeave
 
 BOSS = "prime-pool"
 GONE = (distflow.ResolveFailedError, distflow.ConnectionFailedError)
+# Its own node is closed by the handler of the leave.
+ENDED = (*GONE, distflow.NotStartedError, distflow.ClosedError)
 STEP = 20_000
 RANGES = [[start, start + STEP] for start in range(0, 40 * STEP, STEP)]
 
@@ -45,12 +47,13 @@ def work(port: int) -> None:
                 node.close()
 
         node.on("peer_leave", left)
-        node.send(boss.node_id, {"ready": True})
-        for message in node:
-            if message.payload is None:
-                return
-            job = message.payload["job"]
-            node.send(boss.node_id, {"job": job, "count": primes(*RANGES[job])})
+        with contextlib.suppress(*ENDED):
+            node.send(boss.node_id, {"ready": True})
+            for message in node:
+                if message.payload is None:
+                    return
+                job = message.payload["job"]
+                node.send(boss.node_id, {"job": job, "count": primes(*RANGES[job])})
 
 
 class Pool:
@@ -83,7 +86,11 @@ class Pool:
     def deal(self) -> None:
         """Gives jobs to those who are free."""
         while self.todo and self.free:
-            worker, job = self.free.pop(), self.todo.popleft()
+            job = self.todo.popleft()
+            if job in self.counts:
+                # The last word of a worker can come after its leave.
+                continue
+            worker = self.free.pop()
             self.busy[worker] = job
             try:
                 self.node.send(worker, {"job": job})

@@ -155,7 +155,7 @@ static void test_distflow_node_open(void) {
     distflow_buf_free(&taken);
     BAD_NODE_OPTION(DISTFLOW_PMD_UNAVAILABLE, "127.0.0.1",
                     (options.pmd_host = "127.0.0.1", options.pmd_port = deaf_port,
-                     options.start_timeout_ms = 50));
+                     options.start_timeout_ms = 1000));
     CHECK_EQ(registered(pmd), 2);
 }
 

@@ -137,8 +137,8 @@ test('node speaks the lines of distflow node run', async (t) => {
 test('the demo has a Node.js process', async (t) => {
   const args = ['demo', '--nodes', '3', '--node-program', example('node.js')];
   const demo = Process.run(t, program(), args);
-  assert.equal(await demo.end(), 0, demo.errors);
   await demo.find((line) => line.startsWith('Summary: 4 processes (3 Rust, 1 Node.js)'));
+  assert.equal(await demo.end(), 0, demo.errors);
 });
 
 test('the status page shows who joins and leaves while it is open', async (t) => {

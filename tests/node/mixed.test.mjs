@@ -39,7 +39,7 @@ async function receive(processes, { alias, process }) {
   }
 }
 
-test('Node.js, C, Rust and Python exchange 10,000 messages each way, in order', { timeout: 60_000 }, async (t) => {
+test('Node.js, C, Rust and Python exchange 10,000 messages each way, in order', { timeout: 240_000 }, async (t) => {
   const port = String(await pmd(t));
   const start = (alias, command, ...args) => ({
     alias,

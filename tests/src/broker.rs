@@ -1,10 +1,9 @@
 //! Brokers of MQTT on free ports, which end with their tests.
 
-use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::{Child, LIMIT, TempFolder, distflow_program, wait_until};
+use crate::{Child, LIMIT, TempFolder, distflow_program, free_port, wait_until};
 
 /// Which program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +39,7 @@ impl Broker {
         let mut folder = TempFolder::new();
         // Another process may take the port before the broker does.
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
+            let port = free_port();
             let more = more(port, &folder);
             let mut broker = Self {
                 kind,
@@ -75,11 +70,12 @@ impl Broker {
         };
         let mut child = Child::spawn(command);
         let mut has_ended = false;
-        let answers = wait_until(Duration::from_secs(5), || {
+        let answers = wait_until(LIMIT, || {
             has_ended = child.wait(Duration::ZERO).is_some();
             has_ended || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
         });
-        if has_ended || !answers {
+        // Or somebody else answers.
+        if has_ended || !answers || child.wait(Duration::ZERO).is_some() {
             child.kill();
             return false;
         }

@@ -32,4 +32,4 @@ pub use original_client::{OriginalClient, register_payload};
 pub use pmd_process::PmdProcess;
 pub use program::{distflow_library, distflow_program, project_folder};
 pub use transcript::{Direction, Generation, NodeFrame, Step, Transcript, What};
-pub use wait::{LIMIT, wait_until};
+pub use wait::{LIMIT, free_port, wait_until};

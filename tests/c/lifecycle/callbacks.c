@@ -291,7 +291,7 @@ static void free_another_inside(void) {
     EXPECT(DISTFLOW_INVALID_HANDLE, distflow_node_close(kills.victim, 0));
     send_text(b, "a", "2");
     WAIT_UNTIL(kills.common.calls == 2);
-    CHECK_EQ(registered(pmd), 2);
+    WAIT_UNTIL(registered(pmd) == 2);
     /* Without closing it first. */
     kills.victim = open_node(port, "victim");
     distflow_node_free(a);

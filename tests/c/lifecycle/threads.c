@@ -63,7 +63,7 @@ int main(void) {
     for (int i = 0; i < THREADS; i++)
         CHECK_EQ(pthread_create(&runners[i], NULL, run, NULL), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(runners[i], NULL);
-    CHECK_EQ(registered(pmd), 0);
+    WAIT_UNTIL(registered(pmd) == 0);
     /* The PMD closes its side of the last connections in its own time. */
     WAIT_UNTIL(entries("/proc/self/fd") <= files);
     WAIT_UNTIL(entries("/proc/self/task") <= threads);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use distflow_tests::{
-    Child, LIMIT, PmdProcess, TempFolder, distflow_library, distflow_program, project_folder,
+    Child, LIMIT, PmdProcess, TempFolder, distflow_library, distflow_program, free_port,
+    project_folder,
 };
 
 use crate::page::{self, Block};
@@ -226,11 +227,7 @@ fn an_installed_program_finds_the_pmd_beside_the_library() {
             example.display()
         ),
     ));
-    // Free a moment ago; a PMD that loses it to a stranger makes this test fail, not pass.
-    let port = {
-        let listener = std::net::TcpListener::bind("localhost:0").unwrap();
-        listener.local_addr().unwrap().port().to_string()
-    };
+    let port = free_port().to_string();
     let mut command = Command::new(folder.join("hello"));
     command
         .args(["receive", &port])

@@ -191,7 +191,10 @@ fn many_large_answers_at_once_do_not_lock_up() {
     }
     // Each answer is some 300 KiB: far more than the sockets hold, so requests and answers are
     // under way at the same time.
-    let a = node(&pmd, "a");
+    let a = builder(&pmd, "a")
+        .with(|options| options.request_timeout_ms = LIMIT.as_millis() as u64)
+        .start_blocking()
+        .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();

@@ -191,7 +191,7 @@ fn a_frame_that_is_not_completed_in_time_is_cut_off() {
 #[test]
 fn every_frame_has_its_own_time() {
     let pmd = Pmd::start(PmdOptions {
-        frame_deadline_ms: 1_500,
+        frame_deadline_ms: 4_000,
         ..options()
     })
     .unwrap();
@@ -206,7 +206,7 @@ fn every_frame_has_its_own_time() {
         next = following;
         let answer = a.frame().unwrap();
         assert!(answer.contains(r#"{"nodes":[]}"#), "{answer}");
-        since.elapsed() > Duration::from_millis(4_000)
+        since.elapsed() > Duration::from_millis(9_000)
     });
     assert!(done);
 }

@@ -145,9 +145,9 @@ fn without_file_descriptors_the_connected_are_served_and_the_pmd_recovers() {
     let done = wait_until(LIMIT, || {
         assert_eq!(first.ids(), ["first"]);
         calls += 1;
-        started.elapsed() > WINDOW
+        started.elapsed() > WINDOW && calls > 50
     });
-    assert!(done && calls > 50, "{calls} answers");
+    assert!(done, "{calls} answers");
     let used = daemon.cpu_time() - used;
     assert!(
         used * 10 < started.elapsed() * 6,
@@ -163,7 +163,7 @@ fn without_file_descriptors_the_connected_are_served_and_the_pmd_recovers() {
         assert!(answer.contains(r#""nodeId":"first""#), "{answer}");
     }
     assert!(
-        started.elapsed() < Duration::from_secs(2),
+        started.elapsed() < Duration::from_secs(10),
         "{:?}",
         started.elapsed()
     );

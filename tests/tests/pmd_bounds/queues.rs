@@ -128,7 +128,10 @@ fn id_in(text: &str) -> &str {
 #[test]
 fn a_thousand_that_join_at_once_and_watch_see_all() {
     const CLIENTS: usize = 1_000;
-    let pmd = Pmd::start(options()).unwrap();
+    let mut options = options();
+    // They are read one after the other; the kernel is not to give up those that wait.
+    options.detection.user_timeout = Duration::from_secs(3_600);
+    let pmd = Pmd::start(options).unwrap();
     let mut clients: Vec<_> = (0..CLIENTS)
         .map(|_| OriginalClient::connect(pmd.port()))
         .collect();
@@ -174,11 +177,12 @@ fn a_thousand_that_join_at_once_and_watch_see_all() {
 
 #[test]
 fn a_client_that_does_not_read_delays_the_end_by_less_than_two_seconds() {
-    let pmd = Pmd::start(PmdOptions {
+    let mut options = PmdOptions {
         watcher_queue_bytes_max: 64 << 20,
         ..options()
-    })
-    .unwrap();
+    };
+    options.detection.user_timeout = Duration::from_secs(3_600);
+    let pmd = Pmd::start(options).unwrap();
     let mut clients: Vec<_> = (0..300)
         .map(|n| {
             let mut client = narrow_client(pmd.port());

@@ -111,8 +111,8 @@ fn a_live_original_holder_keeps_its_alias_after_the_probe_time() {
     watcher.watch();
     let mut holder = OriginalClient::connect(pmd.port());
     holder.register("a", "svc", 1);
-    let mut other = OriginalClient::connect(pmd.port());
     let started = Instant::now();
+    let mut other = OriginalClient::connect(pmd.port());
     let text = other.register_refused("b", "svc", 2);
     assert_eq!(text, "Alias 'svc' already in use");
     assert!(
@@ -199,7 +199,7 @@ fn a_silent_holder_on_an_open_connection_is_probed_and_keeps_its_alias() {
 #[test]
 fn of_several_successors_the_first_gets_the_alias() {
     // Longer than the gap between two turns by which a PMD notices that it was stopped itself.
-    let pmd = pmd_with_probe(3_000);
+    let pmd = pmd_with_probe(10_000);
     let mut watcher = OriginalClient::connect(pmd.port());
     watcher.watch();
     let mut holder = OriginalClient::connect(pmd.port());

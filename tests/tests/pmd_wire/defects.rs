@@ -127,7 +127,7 @@ fn defect_7_shutdown_does_not_wait_for_clients() {
     for client in &mut clients {
         while client.frame().is_some() {}
     }
-    assert!(started.elapsed() < Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(10));
     // Nothing listens any more.
     assert!(std::net::TcpStream::connect(("127.0.0.1", pmd.port())).is_err());
 }
@@ -258,7 +258,7 @@ fn defect_11_an_embedded_pmd_reports_its_end_and_leaves_the_host_alone() {
     assert_eq!(end, PmdNotice::Stopped(Some(StopReason::NoNodes)));
 
     let pmd = Pmd::start(PmdOptions {
-        auto_shutdown_ms: Some(200),
+        auto_shutdown_ms: Some(3_000),
         ..options()
     })
     .unwrap();
@@ -269,7 +269,7 @@ fn defect_11_an_embedded_pmd_reports_its_end_and_leaves_the_host_alone() {
     let stayed = wait_until(LIMIT, || {
         assert!(pmd.is_running());
         assert_eq!(a.ids(), ["a"]);
-        since.elapsed() > Duration::from_millis(600)
+        since.elapsed() > Duration::from_millis(6_000)
     });
     assert!(stayed);
     // Who only watches does not keep it.

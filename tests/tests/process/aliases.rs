@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use distflow_core::{PmdClient, PmdEvent};
+use distflow_core::{Pmd, PmdClient, PmdEvent, PmdOptions};
 use distflow_tests::LIMIT;
 
 use crate::nodes::{NodeProcess, pmd};
@@ -14,7 +14,14 @@ fn cycles() -> u32 {
 
 #[test]
 fn a_killed_process_gets_its_alias_back_and_watchers_see_one_leave_and_one_join() {
-    let (_pmd, port) = pmd(&[]);
+    // A victim that the kernel has not ended yet is probed for longer than one that lives.
+    let options = PmdOptions {
+        port: 0,
+        probe_ms: 20_000,
+        ..PmdOptions::default()
+    };
+    let pmd = Pmd::start(options).unwrap();
+    let port = pmd.port();
     let mut watcher = PmdClient::connect("localhost", port).unwrap();
     assert!(watcher.watch().unwrap().is_empty());
     let mut next = |limit: Duration| watcher.next_event(limit).unwrap();

@@ -4,9 +4,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use distflow_core::{ErrorKind, Launcher, Node, NodeOptions, PmdClient};
-use distflow_tests::{Child, LIMIT, distflow_program, wait_until};
+use distflow_tests::{Child, LIMIT, distflow_program, free_port, wait_until};
 
-use crate::nodes::{DaemonGuard, NodeProcess, daemons, distflow, free_port};
+use crate::nodes::{DaemonGuard, NodeProcess, daemons, distflow};
 
 #[test]
 fn fifty_processes_at_once_get_one_pmd() {
@@ -30,7 +30,7 @@ fn an_auto_started_pmd_survives_its_parent_and_ends_without_nodes() {
         alias: Some("first".into()),
         pmd_port: port,
         launcher: Some(Launcher::new(vec![distflow_program().into()]).unwrap()),
-        pmd_auto_shutdown_ms: 300,
+        pmd_auto_shutdown_ms: 5_000,
         ..NodeOptions::default()
     };
     let first = Node::start_blocking(options).unwrap();
@@ -47,6 +47,7 @@ fn an_auto_started_pmd_survives_its_parent_and_ends_without_nodes() {
 fn start_on(port: u16) -> ErrorKind {
     Node::builder()
         .pmd_port(port)
+        .with(|options| options.start_timeout_ms = LIMIT.as_millis() as u64)
         .start_blocking()
         .unwrap_err()
         .kind()

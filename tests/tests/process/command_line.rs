@@ -2,9 +2,9 @@
 
 use std::process::Output;
 
-use distflow_tests::{Child, FakePmd, LIMIT, OriginalClient};
+use distflow_tests::{Child, FakePmd, LIMIT, OriginalClient, free_port, wait_until};
 
-use crate::nodes::{NodeProcess, distflow, free_port, pmd};
+use crate::nodes::{NodeProcess, distflow, pmd};
 
 fn run(arguments: &[&str]) -> Output {
     distflow(arguments).output().unwrap()
@@ -195,15 +195,18 @@ fn a_node_process_sends_and_receives_lines() {
     assert_eq!(sender.event("error")["code"], "invalid_message");
 
     let port = port.to_string();
-    let sent = run(&["node", "send", "receiver", "[true]", "--port", &port]);
-    assert_eq!(sent.status.code(), Some(0), "{sent:?}");
+    // It waits for a PMD for a second only, which a busy machine may need for less.
+    let sent = || run(&["node", "send", "receiver", "[true]", "--port", &port]);
+    assert!(wait_until(LIMIT, || sent().status.code() == Some(0)));
     assert_eq!(receiver.event("message")["payload"][0], true);
-    let failed = run(&["node", "send", "nobody", "1", "--port", &port]);
-    assert_eq!(failed.status.code(), Some(1));
-    assert!(
-        err(&failed).contains("Failed to resolve target: nobody"),
-        "{failed:?}"
-    );
+    let mut said = String::new();
+    let is_told = wait_until(LIMIT, || {
+        let failed = run(&["node", "send", "nobody", "1", "--port", &port]);
+        assert_eq!(failed.status.code(), Some(1));
+        said = err(&failed);
+        said.contains("Failed to resolve target: nobody")
+    });
+    assert!(is_told, "{said}");
 }
 
 #[test]
@@ -288,8 +291,13 @@ fn a_node_whose_output_nobody_reads_ends() {
     drop(out);
     let port = port.to_string();
     // The sender's join may already be the line that finds nobody; then the message finds no node.
-    run(&["node", "send", "unread", "1", "--port", &port]);
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let mut ended = None;
+    assert!(wait_until(LIMIT, || {
+        run(&["node", "send", "unread", "1", "--port", &port]);
+        ended = child.try_wait().unwrap();
+        ended.is_some()
+    }));
+    assert_eq!(ended.unwrap().code(), Some(1));
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn a_frozen_node_with_heartbeats_is_expelled_and_comes_back() {
     let pmd = Pmd::start(options).unwrap();
     let flags = ["--no-auto-start", "--heartbeat"];
     let frozen = NodeProcess::start(pmd.port(), "frozen", &flags);
-    let watcher = NodeProcess::start(pmd.port(), "watcher", &flags);
+    let watcher = NodeProcess::start(pmd.port(), "watcher", &flags[..1]);
     frozen.child.signal(libc::SIGSTOP);
     let leave = watcher.event("peer:leave");
     assert_eq!(leave["peer"]["nodeId"], frozen.id.as_str());

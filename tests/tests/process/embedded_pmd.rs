@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use distflow_core::PmdClient;
-use distflow_tests::{Child, LIMIT, TempFolder, wait_until};
-
-use crate::nodes::free_port;
+use distflow_tests::{Child, LIMIT, TempFolder, free_port, wait_until};
 
 /// A program alone in a folder, and nothing to be found elsewhere.
 struct Lonely {
@@ -65,7 +63,8 @@ fn a_node_serves_and_another_takes_over() {
     let mut second = lonely.start("second");
     let mut third = lonely.start("third");
     assert_eq!(second.line_after("join "), "third");
-    assert_eq!(lonely.listed(), ["first", "second", "third"]);
+    let all = ["first", "second", "third"];
+    assert!(wait_until(LIMIT, || lonely.listed() == all));
 
     first.close_stdin();
     // The port was free again, or somebody else's already, when the shutdown returned.
@@ -94,7 +93,7 @@ fn twenty_nodes_at_once_agree_on_one_pmd() {
     for child in &children {
         assert_eq!(child.line(), "started");
     }
-    assert_eq!(lonely.listed().len(), children.len());
+    assert!(wait_until(LIMIT, || lonely.listed().len() == children.len()));
 }
 
 #[test]

@@ -68,13 +68,6 @@ pub fn pmd(more: &[&str]) -> (Child, u16) {
     (child, port)
 }
 
-/// A port that nobody listens on. Between here and its use someone else could take it; the
-/// range of ports makes that unlikely, and the test would say so.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 /// The daemons that were started for a port.
 pub fn daemons(port: u16) -> Vec<i32> {
     let wanted = format!("--port\0{port}\0");

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use distflow_core::{EventStream, Launcher, Node, NodeEvent, NodeOptions, Payload, PmdClient};
-use distflow_tests::{LIMIT, distflow_program, wait_until};
+use distflow_tests::{LIMIT, distflow_program, free_port, wait_until};
 
-use crate::nodes::{DaemonGuard, daemons, free_port, pmd};
+use crate::nodes::{DaemonGuard, daemons, pmd};
 
 fn options(port: u16, i: usize) -> NodeOptions {
     NodeOptions {

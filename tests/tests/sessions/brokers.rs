@@ -54,19 +54,19 @@ impl OfBroker for Broker {
             .unwrap();
         let mut found = Vec::new();
         loop {
-            let event = match tokio::time::timeout(Duration::from_millis(700), link.next()).await {
-                Ok(event) => event,
-                Err(_) => break,
-            };
-            if let LinkEvent::Message {
+            let event = tokio::time::timeout(LIMIT, link.next()).await;
+            let LinkEvent::Message {
                 topic,
                 payload,
                 retained,
-            } = event
-                && topic.contains(session)
-                && retained
-                && !payload.is_empty()
-            {
+            } = event.expect("the end was not heard")
+            else {
+                continue;
+            };
+            if topic.ends_with(&format!("{name}/end")) {
+                break;
+            }
+            if topic.contains(session) && retained && !payload.is_empty() {
                 found.push(topic);
             }
         }
@@ -81,7 +81,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         .enable_all()
         .build()
         .unwrap();
-    let limited = async { tokio::time::timeout(4 * LIMIT, future).await };
+    let limited = async { tokio::time::timeout(10 * LIMIT, future).await };
     runtime.block_on(limited).expect("it took too long")
 }
 

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use distflow_tests::distflow_program;
+use distflow_tests::{LIMIT, distflow_program, free_port, wait_until};
 
 use crate::brokers::{Broker, Instance, Kind};
 
@@ -29,12 +29,23 @@ fn the_list_shows_sessions_as_text_and_as_json() {
         &[],
     );
     one.is_in();
-    let list = distflow(&["session", "list", "--broker", &url]);
-    assert_eq!(
-        text(&list.stdout),
-        "s-1  Forest (1/1-2 instances (Ready))\n"
-    );
-    let list = distflow(&["session", "list", "--json", "--broker", &url]);
+    // The command waits for a second only, which a busy machine may need for less.
+    let mut shown = String::new();
+    let is_shown = wait_until(LIMIT, || {
+        let list = distflow(&["session", "list", "--broker", &url]);
+        shown = text(&list.stdout);
+        shown == "s-1  Forest (1/1-2 instances (Ready))\n"
+    });
+    assert!(is_shown, "{shown}");
+    let list = distflow(&[
+        "session",
+        "list",
+        "--json",
+        "--broker",
+        &url,
+        "--wait-ms",
+        "5000",
+    ]);
     let sessions: serde_json::Value = serde_json::from_slice(&list.stdout).unwrap();
     assert_eq!(sessions[0]["session_id"], "s-1");
     assert_eq!(sessions[0]["state"], "open");
@@ -123,8 +134,7 @@ fn what_is_wrong_is_said() {
         let said = text(&output.stderr);
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let free = free.local_addr().unwrap().port().to_string();
+    let free = free_port().to_string();
     let twice = distflow(&[
         "broker",
         "start",

@@ -91,10 +91,10 @@ fn an_announcement_expires_with_mqtt_5() {
     let arguments = ["create", "--id", "alone", "--mqtt5"];
     let mut one = Instance::start(&broker, &arguments, &[]);
     one.is_in();
-    one.child.kill();
     block_on(async {
         let announcement = |topic: &String| topic.starts_with("session_discovery/");
-        assert!(broker.retained("alone").await.iter().any(announcement));
+        while !broker.retained("alone").await.iter().any(announcement) {}
+        one.child.kill();
         let deadline = Instant::now() + LIMIT;
         while broker.retained("alone").await.iter().any(announcement) {
             assert!(Instant::now() < deadline);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use distflow_core::session::seat::{CreateOptions, Event, Role};
+use distflow_core::sessions::Session;
 
 use crate::brokers::{Broker, Instance, Kind, OfBroker, block_on, on_both};
 use crate::people::{count, create, join, room_for, until};
@@ -77,7 +78,9 @@ fn a_killed_creator_is_continued(broker: &mut Broker) {
             "{:?}",
             killed.elapsed()
         );
-        assert_eq!(two.view().role, Some(Role::Creator));
+        // The one that joined first; on a busy machine both may have asked, and the broker decides.
+        let is_creator = |session: &&Session| session.view().role == Some(Role::Creator);
+        assert_eq!([&two, &three].into_iter().filter(is_creator).count(), 1);
         let four = sessions.join("s-continued").await.unwrap();
         count(&three, 3).await;
         four.leave().await;

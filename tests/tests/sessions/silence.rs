@@ -98,7 +98,9 @@ fn a_silent_link_is_replaced() {
                 .unwrap();
             count(&one, 2).await;
             wall.stop();
-            assert!(wait_until(LIMIT, || !two.view().is_connected));
+            let before = wall.connections.load(Ordering::SeqCst);
+            let is_another = || wall.connections.load(Ordering::SeqCst) > before;
+            assert!(wait_until(LIMIT, is_another));
             assert!(wait_until(LIMIT, || two.view().is_connected));
             count(&one, 2).await;
             count(&two, 2).await;
@@ -123,9 +125,17 @@ fn a_link_that_stood_still_ends_nothing() {
         wall.stop();
         tokio::time::sleep(Duration::from_secs(8)).await;
         wall.go_on();
-        two.publish("still", b"here".to_vec()).await.unwrap();
-        let heard = |event: &Event| matches!(event, Event::Game { name, .. } if name == "still");
-        crate::people::until(&one, heard).await;
+        // The link may be given up just then, on a busy machine, and what it was given with it.
+        let mut is_heard = false;
+        while !is_heard {
+            two.publish("still", b"here".to_vec()).await.unwrap();
+            let heard =
+                |event: &Event| matches!(event, Event::Game { name, .. } if name == "still");
+            let waiting = crate::people::until(&one, heard);
+            is_heard = tokio::time::timeout(Duration::from_secs(2), waiting)
+                .await
+                .is_ok();
+        }
         assert_eq!(one.view().members().len(), 2);
         assert!(two.view().is_in && two.view().ending.is_none());
     });
@@ -206,7 +216,7 @@ fn creating_ends_on_a_broker_that_does_not_do_what_it_says() {
         )
     });
     let mut options = BrokerOptions::parse(&broker.url()).unwrap();
-    options.connect_timeout_ms = 1_000;
+    options.connect_timeout_ms = 5_000;
     block_on(async {
         let sessions = Sessions::new(options).unwrap();
         let error = sessions.create(None, room_for(2)).await.unwrap_err();
