@@ -153,6 +153,6 @@ export interface SessionEvents {
    * The game said something: as text, and as bytes for what is none. It is never called as a method.
    */
   game: [event: { name: string; payload: string; bytes: Buffer }];
-  /** It is over for this instance: `closed`, `creator_lost`, `left` or `removed`. */
+  /** The last event. It is over for this instance: `closed`, `creator_lost`, `left` or `removed`. */
   ended: [event: { reason: string; text: string }];
 }

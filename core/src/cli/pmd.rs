@@ -14,6 +14,9 @@ use crate::registry::{Notice, StopReason};
 use crate::time::iso8601;
 use crate::wire::pmd::{LeaveCause, NodeInfo};
 
+/// How long `kill` waits for a PMD that has said that it ends.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 pub(super) fn run(command: PmdCommand, place: &Place) -> u8 {
     match command {
         PmdCommand::Start(options) if options.daemon => start_daemon(&options, place),
@@ -26,7 +29,12 @@ pub(super) fn run(command: PmdCommand, place: &Place) -> u8 {
         PmdCommand::Kill => report(
             "shutdown PMD",
             connect(place)
-                .and_then(|mut client| client.shutdown())
+                .and_then(|mut client| {
+                    client.shutdown()?;
+                    // Its port is free when it closes the connection.
+                    let _ = client.next_event(ENDS_WITHIN);
+                    Ok(())
+                })
                 .map(|()| {
                     if place.json {
                         out_line("{\"success\":true}");

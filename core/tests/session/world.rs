@@ -161,10 +161,18 @@ impl World {
             }
         }
         while let Some(event) = one.seat.pop_event() {
-            if matches!(
-                event,
-                Event::Ended(_) | Event::Refused(_) | Event::Failed(_)
-            ) {
+            let is_last = |event: &Event| {
+                matches!(
+                    event,
+                    Event::Ended(_) | Event::Refused(_) | Event::Failed(_)
+                )
+            };
+            let before = one.events.last().map(|(_, event)| event);
+            assert!(
+                !before.is_some_and(is_last),
+                "client {client} says {event:?} after {before:?}"
+            );
+            if is_last(&event) {
                 one.wants_in = false;
             }
             one.events.push((self.now_ms, event));

@@ -125,7 +125,7 @@ class SessionEvent:
     """``created``, ``joined``, ``member_joined``, ``member_left``, ``state_changed``,
     ``countdown``, ``countdown_stopped``, ``game_started``, ``creator_changed``,
     ``seed_changed``, ``reserved``, ``released``, ``registered``, ``all_players_selected``,
-    ``game`` or ``ended``."""
+    ``game`` or ``ended``, the last."""
     instance: Optional[str] = None
     """The instance that joined or left, or that has a player."""
     player: Optional[str] = None

@@ -172,6 +172,13 @@ pub enum Event {
         /// What it said.
         payload: Vec<u8>,
     },
-    /// The session is over for this instance, and this seat ends as soon as it has tidied up.
+    /// The last event: the session is over for this instance, and this seat ends as soon as it has tidied up.
     Ended(Ending),
+}
+
+impl Event {
+    /// Whether nothing comes after it.
+    pub(super) fn is_last(&self) -> bool {
+        matches!(self, Self::Ended(_) | Self::Refused(_) | Self::Failed(_))
+    }
 }

@@ -86,6 +86,7 @@ pub struct Seat {
     ignored: u64,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
+    has_said_last: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -132,6 +133,7 @@ impl Seat {
             ignored: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
+            has_said_last: false,
         })
     }
 
@@ -147,9 +149,15 @@ impl Seat {
         self.actions.pop_front()
     }
 
-    /// The next thing that happened.
+    /// The next thing that happened. Nothing comes after [`Event::Ended`], [`Event::Refused`] and
+    /// [`Event::Failed`]: what tidying up may still bring concerns nobody.
     pub fn pop_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        if self.has_said_last {
+            self.events.clear();
+        }
+        let event = self.events.pop_front()?;
+        self.has_said_last = event.is_last();
+        Some(event)
     }
 
     /// The message that the broker is to publish, retained, when it loses this instance. Empty.
