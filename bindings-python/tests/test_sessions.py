@@ -99,6 +99,8 @@ def test_a_game_is_prepared_played_and_closed(broker: str) -> None:
             one.publish("nextTurn", b"")
         ended = two.wait_for("ended")
         assert (ended.reason, ended.text) == ("closed", "The session has been closed.")
+        # It tidies up, and says nothing more.
+        assert list(two) == []
     with pytest.raises(distflow.InvalidArgumentError, match="a surrogate that stands alone"):
         SessionManager(broker, username="\ud800")
 
