@@ -8,6 +8,8 @@ use distflow_core::error::ErrorKind;
 use distflow_core::mqtt::{BrokerOptions, Link, LinkEvent};
 use distflow_core::session::{Document, Vocabulary};
 use distflow_core::sessions::{Session, instance_id};
+use distflow_tests::LIMIT;
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::brokers::{Broker, OfBroker, block_on, on_both};
@@ -97,11 +99,22 @@ fn capacity_is_kept(broker: &mut Broker) {
 }
 
 /// As the originals joined: read the document, add oneself, write it. The control that must fail.
-async fn read_modify_write(options: BrokerOptions, topic: String, me: String) {
+async fn read_modify_write(
+    options: BrokerOptions,
+    topic: String,
+    me: String,
+    at_once: Arc<Barrier>,
+) {
     let mut link = Link::new(options, me.clone(), None, 1).unwrap();
+    let mut has_waited = false;
     loop {
         match link.next().await {
-            LinkEvent::Connected => link.subscribe(topic.clone()).await.unwrap(),
+            LinkEvent::Connected => {
+                if !std::mem::replace(&mut has_waited, true) {
+                    at_once.wait().await;
+                }
+                link.subscribe(topic.clone()).await.unwrap();
+            }
             LinkEvent::Message { payload, .. } => {
                 let mut document = Document::parse(&payload, 0).unwrap();
                 document.members.push(me.clone());
@@ -117,10 +130,24 @@ async fn read_modify_write(options: BrokerOptions, topic: String, me: String) {
     link.close(Duration::from_secs(2)).await;
 }
 
+/// The document that the broker keeps.
+async fn kept(options: &BrokerOptions, topic: &str) -> Document {
+    let mut link = Link::new(options.clone(), instance_id(), None, 1).unwrap();
+    loop {
+        match link.next().await {
+            LinkEvent::Connected => link.subscribe(topic.to_owned()).await.unwrap(),
+            LinkEvent::Message { payload, .. } => return Document::parse(&payload, 0).unwrap(),
+            _ => {}
+        }
+    }
+}
+
 fn read_modify_write_loses_some(broker: &mut Broker) {
+    // A broker that is slow may serve one after the other, but hardly every time.
+    const STORMS_MAX: usize = 5;
     let options = BrokerOptions::parse(&broker.url()).unwrap();
-    block_on(async {
-        let topic = "s-control/session_state".to_owned();
+    let is_one_lost = async |number: usize| {
+        let topic = format!("s-control-{number}/session_state");
         let mut first = Link::new(options.clone(), instance_id(), None, 1).unwrap();
         while !matches!(first.next().await, LinkEvent::Connected) {}
         let document = br#"{"session_id": "s-control", "creator_client_id": "aa", "connected_instances": ["aa"], "num_players_max": 1000}"#;
@@ -128,23 +155,28 @@ fn read_modify_write_loses_some(broker: &mut Broker) {
             .publish(topic.clone(), document.to_vec(), true, 1)
             .await
             .unwrap();
-        first.subscribe(topic.clone()).await.unwrap();
-        while !matches!(first.next().await, LinkEvent::Message { .. }) {}
+        first.close(LIMIT).await;
+        let at_once = Arc::new(Barrier::new(CLIENTS));
         let mut joining = JoinSet::new();
-        for number in 0..CLIENTS {
+        for client in 0..CLIENTS {
             joining.spawn(read_modify_write(
                 options.clone(),
                 topic.clone(),
-                format!("c{number}"),
+                format!("c{number}-{client}"),
+                at_once.clone(),
             ));
         }
-        while joining.join_next().await.is_some() {}
-        let mut last = 0;
-        while let Ok(LinkEvent::Message { payload, .. }) =
-            tokio::time::timeout(Duration::from_secs(1), first.next()).await
-        {
-            last = Document::parse(&payload, 0).unwrap().members.len();
+        while let Some(joined) = joining.join_next().await {
+            joined.unwrap();
         }
-        assert!(last < CLIENTS + 1, "the control lost nobody");
+        kept(&options, &topic).await.members.len() < CLIENTS + 1
+    };
+    block_on(async {
+        for number in 0..STORMS_MAX {
+            if is_one_lost(number).await {
+                return;
+            }
+        }
+        panic!("the control lost nobody");
     });
 }
