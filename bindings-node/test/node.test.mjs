@@ -354,14 +354,19 @@ test('a start can be aborted, and leaves nothing behind', async (t) => {
   const server = createServer(() => {}).listen(0, 'localhost');
   await once(server, 'listening');
   t.after(() => server.close());
-  const abort = new AbortController();
-  const starting = NodeRuntime.create({ pmdPort: server.address().port, signal: abort.signal });
-  const [socket] = await once(server, 'connection');
-  abort.abort();
-  // The other, should this have come more than 0.9 s late.
-  await assert.rejects(starting, ({ code }) => code === 'aborted' || code === 'not_pmd');
-  socket.resume();
-  await once(socket, 'close');
+  const codes = [];
+  // One that comes more than 0.9 s late finds that the start has failed, but not each time.
+  while (codes.length < 3 && codes.at(-1) !== 'aborted') {
+    const abort = new AbortController();
+    const starting = NodeRuntime.create({ pmdPort: server.address().port, signal: abort.signal });
+    const failed = starting.then(() => 'started', ({ code }) => code);
+    const [socket] = await once(server, 'connection');
+    abort.abort();
+    codes.push(await failed);
+    socket.resume();
+    await once(socket, 'close');
+  }
+  assert.equal(codes.at(-1), 'aborted');
 });
 
 test('after shutdown everything says so', async (t) => {

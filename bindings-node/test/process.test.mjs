@@ -21,16 +21,20 @@ const leftOf = (node, alias) =>
 
 test('a process that starts a node and shuts it down ends at once', async (t) => {
   const pmd = await startPmd(t);
-  const { ended } = program(t, `${head(pmd)}
-    NodeRuntime.start({ pmdPort }).then((node) => node.shutdown()).then(() => {
-      const from = process.hrtime.bigint();
-      process.on('exit', () => console.log(Number(process.hrtime.bigint() - from) / 1e6));
-    });
-  `);
-  const { code, stdout, stderr } = await ended;
-  assert.deepEqual([code, stderr], [0, '']);
-  // Not by the end of some wait.
-  assert.ok(Number(stdout) < 10_000, `${stdout} ms`);
+  const took = [];
+  // A machine that is busy elsewhere may stand still for a while, but not each time.
+  while (took.length < 3 && !(took.at(-1) < 1000)) {
+    const { ended } = program(t, `${head(pmd)}
+      NodeRuntime.start({ pmdPort }).then((node) => node.shutdown()).then(() => {
+        const from = process.hrtime.bigint();
+        process.on('exit', () => console.log(Number(process.hrtime.bigint() - from) / 1e6));
+      });
+    `);
+    const { code, stdout, stderr } = await ended;
+    assert.deepEqual([code, stderr], [0, '']);
+    took.push(Number(stdout));
+  }
+  assert.ok(took.at(-1) < 1000, `${took} ms`);
 });
 
 test('an idle node does not keep the process alive, and its end is a proper one', async (t) => {

