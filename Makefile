@@ -5,14 +5,16 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 PROGRAM = $(TARGET)/release/distflow
 SEEDS ?= 2000
 
-.PHONY: help setup build demo test test-rust test-node test-python node python docs lint check header install uninstall sim plants fuzz bench clean
+.PHONY: help setup build demo test test-rust test-node test-python check-node check-python packages test-hosts test-brokers node python docs lint check header install uninstall sim plants fuzz bench clean
 
 help:
 	@echo "make demo    build in release and run the main job on real processes"
 	@echo "make test    lints; unit, property, simulator, process, C, Node.js and Python tests"
+	@echo "make test-hosts  the packages in Bun, Deno, bundlers and others (HOSTS=name…)"
+	@echo "make test-brokers   game sessions on Mosquitto, NATS, RabbitMQ, ejabberd, aedes and our own broker"
 	@echo "make install the program, the C library and its headers (PREFIX=/usr/local, DESTDIR=)"
 	@echo "make header  write include/distflow.h and ffi/abi anew after a change of ffi/src"
-	@echo "make docs    write docs/python-api.md anew after a change of the Python package"
+	@echo "make docs    write docs/python-api.md and docs/python anew after a change of the Python package"
 	@echo "make bench   benchmarks beside the yardsticks (QUICK=1: one short round)"
 	@echo "make sim     the simulator, many seeds (SEEDS=n; one: SEED=n)"
 	@echo "make plants  show that the simulator finds every planted bug"
@@ -22,7 +24,7 @@ help:
 # network namespaces; where those are not to be had, it says so and does nothing. A demo needs
 # cargo, cc, Node.js and Python; what else is missing is named, and the tests that need it fail.
 setup:
-	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: apt-get install cargo (1.95 or newer)"; exit 1; }
+	@command -v $(CARGO) >/dev/null || { echo "cargo is missing: Rust 1.95 or newer, from https://rustup.rs"; exit 1; }
 	@missing() { \
 		set -- nft=nftables ip=iproute2 cc=gcc c++=g++ pkg-config=pkg-config cmake=cmake \
 			valgrind=valgrind nm=binutils mosquitto=mosquitto openssl=openssl Xvfb=xvfb; \
@@ -58,33 +60,70 @@ LINTED = --features distflow-core/cli,distflow-core/broker,distflow-core/plants,
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets $(LINTED) -- -D warnings
-	$(CARGO) clippy --locked --workspace --test sessions $(LINTED) -- -D warnings
+	$(CARGO) clippy --locked --workspace --test sessions --test brokers $(LINTED) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core -p distflow-ffi --features distflow-core/cli,distflow-core/broker --lib --no-deps
 
-test: lint test-rust test-python test-node
+# The packages are built while the tests of Rust run, which wait for most of their time.
+# Not by -j: compilers would be given a job server that they can't reach.
+test: lint
+	@$(MAKE) packages >$(TARGET)/packages.log 2>&1 & packages=$$!; trap "kill $$packages" INT TERM; \
+	$(MAKE) test-rust; rust=$$?; \
+	wait $$packages; packages=$$?; cat $(TARGET)/packages.log; \
+	[ $$rust = 0 ] && [ $$packages = 0 ]
+	$(MAKE) check-python
+	$(MAKE) check-node
+
+packages: setup
+	nice -n 10 $(MAKE) python
+	nice -n 10 $(MAKE) node
+
+test-python: python
+	$(MAKE) check-python
+
+test-node: node
+	$(MAKE) check-node
 
 # Packages are tested as they are released, but for the last tenth of speed: optimising across all
 # crates takes minutes.
-test test-python test-node: export CARGO_PROFILE_RELEASE_LTO = off
-test test-python test-node: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
+test packages test-python test-node: export CARGO_PROFILE_RELEASE_LTO = off
+test packages test-python test-node: export CARGO_PROFILE_RELEASE_CODEGEN_UNITS = 16
 
-# The program is built first: process tests run it. The simulator is built with the planted
-# bugs compiled in but switched off; `plants` switches them on one by one.
+# The program is built first: process tests run it. Everything is built once, with the planted bugs
+# compiled in but switched off; tests of plants switch them on, one by one and for their thread only.
+# The packages of Python and Node.js are tested without them.
 test-rust: setup
-	$(CARGO) build --locked --workspace --features distflow-core/cli,distflow-core/broker
-	$(CARGO) test --locked --workspace --features distflow-core/cli,distflow-core/broker --no-fail-fast
-	RUST_TEST_THREADS=8 $(CARGO) test --locked --workspace --features distflow-core/cli,distflow-core/broker --test sessions
-	$(CARGO) test --locked --workspace --features distflow-core/cli,distflow-core/broker,distflow-core/plants,distflow-ffi/plants --test plants --test crdt --test panic
+	$(CARGO) build --locked --workspace $(LINTED)
+	$(CARGO) test --locked --workspace $(LINTED) --no-fail-fast
+	RUST_TEST_THREADS=8 $(CARGO) test --locked --workspace $(LINTED) --test sessions
+
+# Game sessions on brokers of others. Each is started on a free port, in a temporary folder, and ended.
+AEDES = 1.2.0
+test-brokers: setup
+	@missing() { \
+		set -- mosquitto=mosquitto nats-server=nats-server epmd=erlang-base; \
+		for tool in "$$@"; do PATH="$$PATH:/usr/sbin" command -v "$${tool%%=*}" >/dev/null || printf ' %s' "$${tool#*=}"; done; \
+		for package in rabbitmq-server ejabberd; do dpkg -L $$package >/dev/null 2>&1 || printf ' %s' $$package; done; \
+	}; \
+	if [ -n "$$(missing)" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$(missing) >/dev/null || true; fi; \
+	[ -z "$$(missing)" ] || { echo "missing: apt-get install$$(missing)"; exit 1; }
+	@mkdir -p $(TARGET)/brokers
+	npm install --silent --no-audit --no-fund --no-save --no-package-lock --prefix $(TARGET)/brokers aedes@$(AEDES)
+	@test -f $(TARGET)/brokers/package.json || echo '{}' > $(TARGET)/brokers/package.json
+	$(CARGO) build --locked --workspace $(LINTED) --bin distflow
+	DISTFLOW_BROKERS=$(abspath $(TARGET))/brokers $(CARGO) test --locked --workspace $(LINTED) --test brokers -- --nocapture
 
 # Lints; then the wheel in an empty environment of the oldest, the newest and the default Python.
-test-python: python
+check-python:
 	cd bindings-python && ../$(VENV)/bin/ruff format --check $(PYTHON_FILES)
 	cd bindings-python && ../$(VENV)/bin/ruff check $(PYTHON_FILES)
 	cd bindings-python && ../$(VENV)/bin/mypy
 	cd bindings-python && ../$(VENV)/bin/python -m mypy.stubtest distflow._distflow
+	rm -rf $(TARGET)/docs/markdown
 	$(SPHINX) markdown bindings-python/docs $(TARGET)/docs/markdown
-	@diff -u docs/python-api.md $(TARGET)/docs/markdown/python-api.md || \
-		{ echo "docs/python-api.md is not up to date: make docs"; exit 1; }
+	@diff -u docs/python-api.md $(TARGET)/docs/markdown/python-api.md && \
+		diff -ru docs/python $(TARGET)/docs/markdown/python || \
+		{ echo "docs/python-api.md and docs/python are not up to date: make docs"; exit 1; }
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python bindings-python/tests/source.py $(WHEELS)/source
 	$(VENV)/bin/python bindings-python/tests/run.py $(WHEELS)/distflow-$(VERSION)-*.whl $(WHEELS)/environments
 
@@ -106,17 +145,18 @@ python: setup
 	$(VENV)/bin/python -m pip --disable-pip-version-check install -q --no-index --no-deps \
 		--force-reinstall $(WHEELS)/distflow-$(VERSION)-*.whl
 
-# The reference of the Python package: docs/python-api.md, and as pages in target/docs/html.
+# The reference of the Python package: docs/python-api.md with docs/python, and as pages in target/docs/html.
 docs: python
+	rm -rf $(TARGET)/docs/markdown docs/python
 	$(SPHINX) markdown bindings-python/docs $(TARGET)/docs/markdown
-	cp $(TARGET)/docs/markdown/python-api.md docs/python-api.md
+	cp -r $(TARGET)/docs/markdown/python-api.md $(TARGET)/docs/markdown/python docs
 	$(SPHINX) html bindings-python/docs $(TARGET)/docs/html
 
 SPHINX = $(VENV)/bin/python -m sphinx -q -W -E -b
 
 # The package is packed, installed in an empty folder, and tested there; then the examples, a
 # cluster of four languages, and the scenarios of tests/conformance in all of them.
-test-node: node
+check-node:
 	cd bindings-node && npm test
 	node --test --test-timeout=240000 tests/node/
 
@@ -124,6 +164,10 @@ node: setup
 	@command -v npm >/dev/null && node -e 'process.exit(+(process.versions.node.split(".")[0] < 20))' || \
 		{ echo "Node.js 20 or newer, with npm, is missing: see https://nodejs.org, or apt-get install nodejs npm"; exit 1; }
 	cd bindings-node && npm ci --no-audit --no-fund && npm run build
+
+# The packages in other hosts, bundlers and packers: docs/hosts.md. Installs from npm and PyPI.
+test-hosts: node python
+	tests/hosts/run $(HOSTS)
 
 check: test
 
@@ -179,6 +223,7 @@ uninstall:
 
 sim: setup
 	SEEDS=$(SEEDS) $(CARGO) test --locked --release -p distflow-core --test sim -- --nocapture
+	LIVES=100000 CASES=20000 $(CARGO) test --locked --release -p distflow-core --test crdt lives -- --nocapture
 
 plants: setup
 	$(CARGO) test --locked --release -p distflow-core --features plants --test plants -- --nocapture

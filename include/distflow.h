@@ -297,9 +297,10 @@ typedef struct distflow_message {
      */
     void *memory;
     /**
-     * Zero; for later versions.
+     * Alias of the sender, by its own claim, or, of an original package, as the PMD knows it;
+     * length 0 when it has none.
      */
-    uint64_t reserved[2];
+    struct distflow_bytes alias;
 } distflow_message;
 
 /**
@@ -649,7 +650,7 @@ typedef struct distflow_pmd_options {
      */
     uint64_t keepalive_interval_ms;
     /**
-     * Milliseconds that unacknowledged data may wait (TCP_USER_TIMEOUT). Default 5,000.
+     * Milliseconds that unacknowledged data may wait (TCP_USER_TIMEOUT). Default 8,000.
      */
     uint64_t tcp_user_timeout_ms;
     /**
@@ -712,6 +713,8 @@ typedef struct distflow_doc_received {
  * - all_players_selected.
  * - game: what an instance, this one included, said by distflow_session_publish: name,
  *   payload.
+ * - not_allowed: the broker does not let this instance publish or subscribe (action) to
+ *   something: topic, text (what the broker says).
  * - ended: it is over for this instance: reason, text.
  *
  * Later versions may have other types, which a program should ignore. Since 0.1.0.
@@ -930,6 +933,11 @@ typedef void (*distflow_log_fn)(const struct distflow_log_record *record, void *
  * A message is valid JSON but not a valid message.
  */
 #define DISTFLOW_INVALID_MESSAGE 303
+
+/**
+ * Two histories of a shared document are written as one source.
+ */
+#define DISTFLOW_SOURCE_CONFLICT 304
 
 /**
  * A defect in distflow; please report it.
@@ -1472,14 +1480,19 @@ void distflow_pmd_client_free(struct distflow_pmd_client *client);
 /**
  * Opens a replica of a shared document.
  *
- * Every replica has a name of its own, replica (1 to 240 bytes), and the same initial value:
- * JSON text; length 0 means {}. options is a JSON object, length 0 means {}. Its members,
- * which all may be left out:
+ * replica is the replica's name (1 to 240 bytes), which is shown and may be the same in every life:
+ * operations are counted under a source of their own for each life, or for each directory; see
+ * distflow_doc_source. All replicas have the same initial value: JSON text; length 0 means
+ * {}. options is a JSON object, length 0 means {}. Its members, which all may be left out:
  *
  * - "directory": a path. The document is kept there, and is as it was when it was last open;
  *   initial counts the first time only. When a write has returned, the end of this process does
  *   not lose it; after distflow_doc_flush, neither does the end of the machine. Default: in
  *   memory only.
+ * - "salvage": true opens the directory also when files in it are damaged, with all that is
+ *   whole. Where something was lost, the document writes under a new source, and what others have
+ *   comes back with the next exchange; copies of the files stay there, with damaged- before
+ *   their names. Default false: damage is an error.
  * - "members": an array of the names of all replicas; see distflow_doc_set_members. Default:
  *   not known.
  * - "maxLogSize": operations kept for peers; at twice as many, the oldest go. Default 1000.
@@ -1491,6 +1504,8 @@ void distflow_pmd_client_free(struct distflow_pmd_client *client);
  * - "maxDriftMs": milliseconds by which a stamp may be ahead of this host's clock without an
  *   event. Default 300000.
  * - "enableAutoGc": trims and forgets by itself. Default true.
+ * - "source": the source to write as at first, 1 to 255 bytes, for a host that makes sure by
+ *   itself that nobody else ever writes as the same. Default: one made from the name.
  *
  * Nothing is sent anywhere by a document: operations come out of distflow_doc_set,
  * distflow_doc_delete and distflow_doc_since, and go into distflow_doc_receive. Since 0.1.0.
@@ -1531,9 +1546,9 @@ distflow_status distflow_doc_replica(const struct distflow_doc *doc,
                                      struct distflow_buf *replica_out);
 
 /**
- * Gives the name under which the document writes: its key in clocks, and src of its operations.
- * It is the replica's name, or one made from it after the document went back to an older snapshot.
- * Since 0.1.0.
+ * Gives the source as which the document writes: its key in clocks, and src of its operations. It
+ * is made from the replica's name at the first write, and belongs to this life, or to the directory;
+ * before, it is the name. After the document went back to a snapshot, it is another one. Since 0.1.0.
  *
  * Ownership: *source_out is owned; release it with distflow_buf_free.
  * Blocks: no. In a callback: allowed.
@@ -1546,8 +1561,9 @@ distflow_status distflow_doc_source(const struct distflow_doc *doc,
  * Gives the value at a path, as JSON text; length 0 when nothing is there.
  *
  * A path is a JSON pointer (RFC 6901) such as /users/alice/age, empty for the whole document; or
- * a JSON array such as ["users","alice",0]. In a pointer, digits are an index where an array is,
- * and otherwise a key. Since 0.1.0.
+ * a JSON array such as ["users","alice",0]; or one key, which must not look like more than that
+ * (users.alice is refused). In a pointer, digits are an index where an array is, and otherwise a
+ * key. Since 0.1.0.
  *
  * Ownership: path is borrowed during the call. *json_out is owned; release it with
  * distflow_buf_free.
@@ -1641,7 +1657,8 @@ distflow_status distflow_doc_delete(struct distflow_doc *doc,
  * DISTFLOW_DOC_PENDING.
  * Blocks: no, but for the journal's write to a file. In a callback: allowed.
  * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (it is no operation), TOO_LARGE (it is more
- * than 4 MiB, or there are too many replicas), BUSY (too many wait), IO (it can't be kept),
+ * than 4 MiB, or there are too many replicas), BUSY (too many wait), SOURCE_CONFLICT (another
+ * operation of its source has its number: two histories are written as one), IO (it can't be kept),
  * INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
  */
 distflow_status distflow_doc_receive(struct distflow_doc *doc,
@@ -1651,13 +1668,14 @@ distflow_status distflow_doc_receive(struct distflow_doc *doc,
 
 /**
  * Takes in several operations: bytes of distflow_doc_encode_since, or the JSON array of
- * distflow_doc_since. On failure, operations before the one that failed may have been taken in;
- * taking the same in again is harmless. Since 0.1.0.
+ * distflow_doc_since. On failure, operations before the one that failed may have been taken in, and
+ * after SOURCE_CONFLICT all the others; taking the same in again is harmless. Since 0.1.0.
  *
  * Ownership: ops is borrowed during the call. received_out is the caller's and may be NULL.
  * Blocks: no, but for the journal's writes to a file. In a callback: allowed.
  * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or what is no operation), TOO_LARGE,
- * BUSY (too many wait), IO (it can't be kept), INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ * BUSY (too many wait), SOURCE_CONFLICT (as for distflow_doc_receive), IO (it can't be kept),
+ * INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
  */
 distflow_status distflow_doc_receive_batch(struct distflow_doc *doc,
                                            const char *ops,
@@ -1717,8 +1735,39 @@ distflow_status distflow_doc_snapshot_json(const struct distflow_doc *doc,
                                            struct distflow_buf *json_out);
 
 /**
- * Replaces the document by a snapshot's, in bytes or JSON; what it had is gone. On failure, nothing
- * has changed. Since 0.1.0.
+ * Gives the whole document in pieces of text, a line feed after each, for distflow_doc_merge_piece:
+ * for a peer that one message can't bring all of it. A piece is letters, digits, +, / and =, so
+ * that it can stand in a JSON string as it is. Since 0.1.0.
+ *
+ * Ownership: *pieces_out is owned; release it with distflow_buf_free. piece_len_max is the
+ * longest that a piece may be, at least 1,024; 0 means 1 MiB.
+ * Blocks: no. In a callback: allowed.
+ * Statuses: OK, INVALID_ARGUMENT, TOO_LARGE (the document is larger than 1 GiB), INVALID_HANDLE,
+ * FORKED, PANIC.
+ */
+distflow_status distflow_doc_snapshot_pieces(const struct distflow_doc *doc,
+                                             size_t piece_len_max,
+                                             struct distflow_buf *pieces_out);
+
+/**
+ * Takes in a piece of distflow_doc_snapshot_pieces, in any order, once or more; with the last one
+ * that is missing, merges the snapshot as distflow_doc_merge does. Pieces of at most four
+ * snapshots are kept at a time. Since 0.1.0.
+ *
+ * Ownership: piece, without a line feed, is borrowed during the call. is_whole_out is the
+ * caller's and may be NULL; true means that the snapshot was merged.
+ * Blocks: no, but for the journal's write to a file. In a callback: allowed.
+ * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (no piece, or pieces that do not make the snapshot),
+ * TOO_LARGE, SOURCE_CONFLICT, IO (it can't be kept), INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+ */
+distflow_status distflow_doc_merge_piece(struct distflow_doc *doc,
+                                         const char *piece,
+                                         size_t piece_len,
+                                         bool *is_whole_out);
+
+/**
+ * Replaces the document by a snapshot's, in bytes or JSON; what it had is gone. From then on it writes
+ * as another source; see distflow_doc_source. On failure, nothing has changed. Since 0.1.0.
  *
  * Ownership: snapshot is borrowed during the call.
  * Blocks: no, but for the journal's write to a file. In a callback: allowed.
@@ -1735,8 +1784,9 @@ distflow_status distflow_doc_restore(struct distflow_doc *doc,
  *
  * Ownership: snapshot is borrowed during the call.
  * Blocks: no, but for the journal's write to a file. In a callback: allowed.
- * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or no snapshot), TOO_LARGE, IO (it
- * can't be kept), INVALID_ARGUMENT (also for a snapshot of an original package that lacks operations
+ * Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or no snapshot), TOO_LARGE,
+ * SOURCE_CONFLICT (it has another operation of a source and number), IO (it can't be kept),
+ * INVALID_ARGUMENT (also for a snapshot of an original package that lacks operations
  * of this document), INVALID_HANDLE, FORKED, PANIC.
  */
 distflow_status distflow_doc_merge(struct distflow_doc *doc,
@@ -1782,7 +1832,8 @@ distflow_status distflow_doc_listen(struct distflow_doc *doc,
  *
  * - change: a local write: type (set or del), path, value, op.
  * - sync: an operation of another replica was taken in: op.
- * - watch: a write touches a pattern: id, path, local, op.
+ * - watch: a write touches a pattern: id, path, local, op. Without op, and with the path
+ *   of the whole document, after a merge or restore, and after lost: look again.
  * - conflict: type is parent-tombstone, tombstone-wins, clock-drift or ignored.
  * - gc: something was forgotten: type (log, pending or tombstones), removed,
  *   currentSize.
@@ -1824,7 +1875,8 @@ distflow_status distflow_doc_watch(struct distflow_doc *doc,
 distflow_status distflow_doc_unwatch(struct distflow_doc *doc, uint64_t id);
 
 /**
- * Tells who takes part, so that deletes which all have seen can be forgotten. Since 0.1.0.
+ * Tells who takes part, so that deletes which all have seen can be forgotten, and lives that
+ * have ended counted no longer. Since 0.1.0.
  *
  * Ownership: members, a JSON array of the names of all replicas, is borrowed during the call;
  * length 0 means that they are not known.
@@ -1966,7 +2018,8 @@ distflow_status distflow_doc_diff_snapshots(const char *before,
  *
  * - "url": mqtt://, mqtts:// (TLS), ws:// or wss://, host and port. Default
  *   mqtt://localhost.
- * - "mqttVersion": "3.1.1" or "5". Default 3.1.1.
+ * - "mqttVersion": "auto", the default: 5, or 3.1.1 where the broker does not speak it; "3.1.1"
+ *   or "5".
  * - "username", "password". Default: none.
  * - "caFile": a PEM file of who is trusted for TLS. Default: whom the system trusts.
  * - "certFile", "keyFile": PEM files by which this client is known. Default: none.
@@ -2249,6 +2302,10 @@ distflow_status distflow_session_list_open(const char *broker,
  *
  * - version: the number of this state of the list; see distflow_session_list_wait.
  * - is_connected: whether there is a connection; without, the list may be old.
+ * - completeness: unknown while what the broker has kept is under way; announcements while the
+ *   list waits for sessions to announce themselves, within 6 s, because the broker brings nothing
+ *   that it has kept; complete; or cut_off when the broker has not brought all, or there are more
+ *   than the list has room for.
  * - sessions: each with session_id, model_name, state (open, starting, in_progress
  *   or closed), members (ids), players_min, players_max, creator, players (registered),
  *   is_joinable.

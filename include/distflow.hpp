@@ -263,6 +263,8 @@ public:
     /// One JSON value; empty when there is no payload at all.
     std::string_view payload() const noexcept { return detail::view(raw_.payload); }
     std::uint64_t timestamp_ms() const noexcept { return raw_.timestamp_ms; }
+    /// Alias of the sender, by its own claim; empty when it has none.
+    std::string_view alias() const noexcept { return detail::view(raw_.alias); }
 
 protected:
     distflow_message raw_{};
@@ -905,8 +907,8 @@ struct Difference {
 };
 
 /// A shared document: a JSON value that several replicas change at once, and that becomes the same
-/// everywhere. Values, operations, clocks and options are JSON text; a path is a JSON pointer, or
-/// a JSON array.
+/// everywhere. Values, operations, clocks and options are JSON text; a path is a JSON pointer, a
+/// JSON array, or one key.
 class Doc {
 public:
     /// Empty texts mean {}. With "directory" in the options, it is kept there.
@@ -971,6 +973,26 @@ public:
     /// In bytes, like what snapshot_json gives as text.
     std::string snapshot() const { return text(distflow_doc_snapshot); }
     std::string snapshot_json() const { return text(distflow_doc_snapshot_json); }
+    /// The same in pieces of text, which merge_piece takes in any order; 0 means 1 MiB for each.
+    std::vector<std::string> snapshot_pieces(std::size_t piece_len_max = 0) const {
+        distflow_buf buf{};
+        detail::check(distflow_doc_snapshot_pieces(handle_, piece_len_max, &buf));
+        const std::string all = detail::take(buf);
+        std::vector<std::string> pieces;
+        for (std::size_t at = 0; at < all.size();) {
+            const std::size_t end = all.find('\n', at);
+            pieces.push_back(all.substr(at, end - at));
+            at = end + 1;
+        }
+        return pieces;
+    }
+    /// True: it was the last one that was missing, and the snapshot was merged.
+    bool merge_piece(std::string_view piece) {
+        bool is_whole = false;
+        detail::check(
+            distflow_doc_merge_piece(handle_, piece.data(), piece.size(), &is_whole));
+        return is_whole;
+    }
     void restore(std::string_view snapshot) {
         detail::check(distflow_doc_restore(handle_, snapshot.data(), snapshot.size()));
     }

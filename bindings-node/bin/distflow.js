@@ -4,7 +4,8 @@
 'use strict';
 
 const { spawn } = require('node:child_process');
-const { executable, native } = require('../dist/native.js');
+const { executable } = require('../dist/launcher.js');
+const { native } = require('../dist/native.js');
 
 const args = process.argv.slice(2);
 const program = executable();
@@ -28,6 +29,5 @@ if (program) {
   });
 } else {
   // A daemon to be launched is this script again.
-  process.env.DISTFLOW_PMD ??= __filename;
-  process.exit(native().runCli(['distflow', ...args]));
+  process.exit(native().runCli(['distflow', ...args], [process.execPath, __filename]));
 }

@@ -3,7 +3,9 @@
 //! Its calls are short and made on the JavaScript thread; what waits for a disk runs on a thread of
 //! the runtime, and its result comes to a call.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use distflow_core::crdt::document::{Document, Received, diff_snapshots};
 use distflow_core::crdt::json::Json;
@@ -13,10 +15,13 @@ use distflow_core::interchange::{self, Place};
 use distflow_core::json_crdt::IntoPath;
 use distflow_core::{Error, ErrorKind, JsonCrdt};
 use napi::Env;
-use napi::bindgen_prelude::{Float64Array, Function, FunctionCallContext, Uint8Array};
+use napi::bindgen_prelude::{
+    Float64Array, Function, FunctionCallContext, ObjectFinalize, Uint8Array,
+};
 use napi_derive::napi;
 use parking_lot::Mutex;
 
+use crate::environment::{self, Ends};
 use crate::failure;
 use crate::outbox::{CallId, NOTHING, Outbox};
 use crate::text::{Given, Reply};
@@ -30,11 +35,72 @@ fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the document is closed")
 }
 
-/// The document, until it is closed.
-type Held = Arc<Mutex<Option<Arc<JsonCrdt>>>>;
+/// Text is read into memory that all documents of a thread share, unless it is longer than this.
+const TEXT_KEPT_BYTES: usize = 64 << 10;
+/// V8 is told of so much memory at once, or more.
+const TOLD_BYTES_MIN: usize = 64 << 10;
 
-fn held(document: &Held) -> napi::Result<Arc<JsonCrdt>> {
-    document.lock().clone().ok_or_else(|| thrown(closed()))
+thread_local! {
+    static TEXT: RefCell<Vec<u8>> = RefCell::default();
+}
+
+/// Lends the memory that text is read into. `work` must not call JavaScript.
+fn with_text<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    TEXT.with_borrow_mut(|text| {
+        let done = work(text);
+        if text.len() > TEXT_KEPT_BYTES {
+            *text = Vec::new();
+        }
+        done
+    })
+}
+
+/// State that the calls of a document share.
+#[derive(Default)]
+struct Inner {
+    // Protects the document, which is there until it is closed; held to clone it.
+    document: Mutex<Option<Arc<JsonCrdt>>>,
+    /// Bytes that V8 was told of.
+    told: AtomicUsize,
+    /// Bytes that came in since then.
+    since: AtomicUsize,
+}
+
+impl Inner {
+    fn get(&self) -> napi::Result<Arc<JsonCrdt>> {
+        self.document.lock().clone().ok_or_else(|| thrown(closed()))
+    }
+
+    /// Tells V8, which sees a small object only, how much memory stands behind it, so that it looks
+    /// for documents that nobody has any more before they fill the machine. Called when bytes came
+    /// in; looks at the document each time that its size may have doubled.
+    fn grew(&self, env: &Env, document: &JsonCrdt, bytes: usize) {
+        let since = self.since.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if since < TOLD_BYTES_MIN.max(self.told.load(Ordering::Relaxed)) {
+            return;
+        }
+        self.since.store(0, Ordering::Relaxed);
+        let size = document.with(|document, _| {
+            let mut out = Vec::new();
+            document.write_json(&mut out);
+            out.len()
+        });
+        // What came in may be in the log, too.
+        self.tell(env, size + since);
+    }
+
+    fn tell(&self, env: &Env, bytes: usize) {
+        let before = self.told.swap(bytes, Ordering::Relaxed);
+        // Not being told harms nobody.
+        let _ = env.adjust_external_memory(bytes as i64 - before as i64);
+    }
+}
+
+impl Ends for Inner {
+    fn end(&self) {
+        let document = self.document.lock().take();
+        drop(document);
+    }
 }
 
 fn set_or_delete(
@@ -50,31 +116,40 @@ fn set_or_delete(
 }
 
 /// The native half of a `JSONCrdt`.
-#[napi]
+#[napi(custom_finalize)]
 pub struct NativeDocument {
-    document: Held,
-    outbox: Arc<Outbox>,
+    inner: Arc<Inner>,
+    /// There once a call has had to wait; few documents ever do.
+    outbox: OnceLock<Arc<Outbox>>,
+}
+
+impl ObjectFinalize for NativeDocument {
+    fn finalize(self, env: Env) -> napi::Result<()> {
+        self.inner.end();
+        self.inner.tell(&env, 0);
+        Ok(())
+    }
 }
 
 #[napi]
 impl NativeDocument {
-    /// Opens a document. `wake` is called when results of calls are to be taken.
+    /// Opens a document.
     #[napi(constructor, catch_unwind)]
-    pub fn new(
-        replica: String,
-        initial: String,
-        options: String,
-        wake: Function<'_, (), ()>,
-    ) -> napi::Result<Self> {
+    pub fn new(env: &Env, replica: String, initial: String, options: String) -> napi::Result<Self> {
         let document = interchange::document(&replica, &initial, &options).map_err(thrown)?;
+        let inner = Arc::new(Inner::default());
+        environment::enter(env, &inner)?;
+        // One that is kept in a directory may be large already.
+        inner.grew(env, &document, TOLD_BYTES_MIN);
+        *inner.document.lock() = Some(Arc::new(document));
         Ok(Self {
-            document: Arc::new(Mutex::new(Some(Arc::new(document)))),
-            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
+            inner,
+            outbox: OnceLock::new(),
         })
     }
 
     fn document(&self) -> napi::Result<Arc<JsonCrdt>> {
-        held(&self.document)
+        self.inner.get()
     }
 
     /// Makes the function that writes: `(value, path)` with a path as JSON, or as keys,
@@ -89,25 +164,24 @@ impl NativeDocument {
         is_of_keys: bool,
         mut numbers: Float64Array,
     ) -> napi::Result<Function<'env, (), Reply>> {
-        let document = self.document.clone();
-        let mut text = Vec::new();
-        let write = move |context: &FunctionCallContext| {
-            let document = held(&document)?;
+        let inner = self.inner.clone();
+        let write = move |context: &FunctionCallContext, text: &mut Vec<u8>| {
+            let document = inner.get()?;
             let value = match context.get::<Option<Given>>(0)? {
                 None => None,
                 Some(given) => Some(match given.integer() {
                     Some(number) => Json::from(number),
-                    None => Json::parse(given.read(&mut text)?).map_err(thrown)?,
+                    None => Json::parse(given.read(text)?).map_err(thrown)?,
                 }),
             };
             let op = if is_of_keys {
                 let mut path = Vec::with_capacity(context.length());
                 for at in 1..context.length() {
-                    path.push(context.get::<Given>(at)?.read(&mut text)?.into());
+                    path.push(context.get::<Given>(at)?.read(text)?.into());
                 }
                 set_or_delete(&document, path, value)
             } else {
-                let path = Place(context.get::<Given>(1)?.read(&mut text)?);
+                let path = Place(context.get::<Given>(1)?.read(text)?);
                 set_or_delete(&document, path, value)
             }?;
             // SAFETY: this runs on the JavaScript thread, which owns the array.
@@ -117,24 +191,28 @@ impl NativeDocument {
             }
             let mut out = Vec::with_capacity(256);
             op.encode_into(&mut out);
+            inner.grew(context.env, &document, out.len());
             Ok(Reply(out))
         };
         // A panic in it becomes an exception.
-        let write = std::cell::RefCell::new(write);
-        env.create_function_from_closure("write", move |context| (write.borrow_mut())(&context))
+        let write = RefCell::new(write);
+        env.create_function_from_closure("write", move |context| {
+            with_text(|text| (write.borrow_mut())(&context, text))
+        })
     }
 
     /// Makes the function that takes in an operation's text: 0 it is known, 1 taken in, 2 it waits.
     #[napi(catch_unwind)]
     pub fn receiver<'env>(&self, env: &'env Env) -> napi::Result<Function<'env, (), u32>> {
-        let document = self.document.clone();
-        let text = std::cell::RefCell::new(Vec::new());
+        let inner = self.inner.clone();
         env.create_function_from_closure("receive", move |context| {
-            let mut text = text.borrow_mut();
-            let op = Op::decode(context.get::<Given>(0)?.read(&mut text)?);
-            let received = held(&document)?
-                .receive(op.map_err(thrown)?)
-                .map_err(thrown)?;
+            let document = inner.get()?;
+            let (op, bytes) = with_text(|text| {
+                let text = context.get::<Given>(0)?.read(text)?;
+                napi::Result::Ok((Op::decode(text).map_err(thrown)?, text.len()))
+            })?;
+            let received = document.receive(op).map_err(thrown)?;
+            inner.grew(context.env, &document, bytes);
             Ok(match received {
                 Received::Duplicate => 0,
                 Received::Applied => 1,
@@ -179,7 +257,7 @@ impl NativeDocument {
         Ok(interchange::clock_text(&self.document()?.clock()))
     }
 
-    /// As whom it writes.
+    /// The source it writes as.
     #[napi(catch_unwind)]
     pub fn source(&self) -> napi::Result<String> {
         Ok(self
@@ -209,11 +287,18 @@ impl NativeDocument {
         Ok(bytes.into())
     }
 
-    /// Takes in a batch of operations: how many were applied, known, and wait.
+    /// Takes in a batch of operations: how many were applied, known, wait, and were refused.
     #[napi(catch_unwind)]
-    pub fn receive_batch(&self, bytes: &[u8]) -> napi::Result<Vec<u32>> {
-        let received = self.document()?.receive_batch(bytes).map_err(thrown)?;
-        let counts = [received.applied, received.duplicates, received.pending];
+    pub fn receive_batch(&self, env: &Env, bytes: &[u8]) -> napi::Result<Vec<u32>> {
+        let document = self.document()?;
+        let received = document.receive_batch(bytes).map_err(thrown)?;
+        self.inner.grew(env, &document, bytes.len());
+        let counts = [
+            received.applied,
+            received.duplicates,
+            received.pending,
+            received.refused,
+        ];
         Ok(counts.map(|count| count as u32).to_vec())
     }
 
@@ -229,15 +314,31 @@ impl NativeDocument {
         Ok(Reply(self.document()?.snapshot_json().into_bytes()))
     }
 
+    /// The whole document in pieces of text.
+    #[napi(catch_unwind)]
+    pub fn snapshot_pieces(&self, most: u32) -> napi::Result<Vec<String>> {
+        self.document()?
+            .snapshot_pieces(most as usize)
+            .map_err(thrown)
+    }
+
+    /// Takes in one of them; whether it was the last one.
+    #[napi(catch_unwind)]
+    pub fn merge_piece(&self, piece: String) -> napi::Result<bool> {
+        self.document()?.merge_piece(&piece).map_err(thrown)
+    }
+
     /// Goes back to a snapshot in bytes or JSON, or merges it.
     #[napi(catch_unwind)]
-    pub fn restore(&self, snapshot: &[u8], is_merge: bool) -> napi::Result<()> {
+    pub fn restore(&self, env: &Env, snapshot: &[u8], is_merge: bool) -> napi::Result<()> {
         let document = self.document()?;
         let done = match is_merge {
             true => document.merge(snapshot),
             false => document.restore(snapshot),
         };
-        done.map_err(thrown)
+        done.map_err(thrown)?;
+        self.inner.grew(env, &document, snapshot.len());
+        Ok(())
     }
 
     /// Whether events are kept for `events`.
@@ -346,11 +447,25 @@ impl NativeDocument {
         Ok(())
     }
 
-    /// Makes the disk have it; the result comes to `call`.
+    /// Makes the disk have it; the result comes to `call`. `wake` is called when results are to be
+    /// taken; that of the first call counts.
     #[napi(catch_unwind)]
-    pub fn flush(&self, is_checkpoint: bool, call: CallId) {
-        let document = self.document.lock().clone();
-        self.outbox.run_blocking(call, move || {
+    pub fn flush(
+        &self,
+        env: &Env,
+        is_checkpoint: bool,
+        call: CallId,
+        wake: Function<'_, (), ()>,
+    ) -> napi::Result<()> {
+        let outbox = match self.outbox.get() {
+            Some(outbox) => outbox,
+            None => {
+                let wake = Arc::new(Wake::new(env, &wake)?);
+                self.outbox.get_or_init(|| Arc::new(Outbox::new(wake)))
+            }
+        };
+        let document = self.inner.document.lock().clone();
+        outbox.run_blocking(call, move || {
             let document = document.ok_or_else(closed)?;
             match is_checkpoint {
                 true => document.checkpoint()?,
@@ -358,13 +473,17 @@ impl NativeDocument {
             }
             Ok(NOTHING.into())
         });
+        Ok(())
     }
 
     /// Results of calls, as `{"r": results}`.
     #[napi(catch_unwind)]
     pub fn take(&self) -> String {
-        self.outbox.wake.begin();
-        match self.outbox.take() {
+        let results = self.outbox.get().and_then(|outbox| {
+            outbox.wake.begin();
+            outbox.take()
+        });
+        match results {
             Some(results) => format!("{{\"r\":{results}}}"),
             None => "{}".into(),
         }
@@ -372,8 +491,9 @@ impl NativeDocument {
 
     /// Ends it; its directory can be opened again.
     #[napi(catch_unwind)]
-    pub fn close(&self) {
-        drop(self.document.lock().take());
+    pub fn close(&self, env: &Env) {
+        self.inner.end();
+        self.inner.tell(env, 0);
     }
 }
 

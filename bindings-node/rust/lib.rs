@@ -15,6 +15,7 @@
 )]
 
 mod document;
+mod environment;
 mod failure;
 mod log;
 mod node;

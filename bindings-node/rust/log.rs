@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use distflow_core::log::{self, Capture, Level};
 use distflow_core::{Error, ErrorKind};
+use napi::Env;
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use serde_json::json;
 
+use crate::environment::{self, Ends};
 use crate::failure;
 use crate::wake::Wake;
 
@@ -21,11 +23,17 @@ pub struct NativeLog {
     wake: Wake,
 }
 
+impl Ends for Capture {
+    fn end(&self) {
+        self.close();
+    }
+}
+
 #[napi]
 impl NativeLog {
     /// Begins to collect records of a level, 1 (error) to 5 (trace), or more severe ones.
     #[napi(constructor, catch_unwind)]
-    pub fn new(level: u8, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+    pub fn new(env: &Env, level: u8, wake: Function<'_, (), ()>) -> napi::Result<Self> {
         let thrown = |error: Error| failure::thrown(&error);
         let level = Level::from_number(level).ok_or_else(|| {
             thrown(Error::new(
@@ -34,7 +42,8 @@ impl NativeLog {
             ))
         })?;
         let capture = Arc::new(log::capture(level).map_err(thrown)?);
-        let wake = Wake::new(&wake)?;
+        environment::enter(env, &capture)?;
+        let wake = Wake::new(env, &wake)?;
         if wake.arm(capture.ready()) {
             wake.wake();
         }

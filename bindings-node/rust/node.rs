@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
+use crate::environment::{self, Ends};
 use crate::failure;
 use crate::outbox::{CallId, NOTHING, Outbox};
 use crate::send;
@@ -32,26 +33,49 @@ struct Inner {
     receives: AtomicBool,
     /// The node has ended in good order.
     ended: AtomicBool,
+    exclusive: bool,
+    /// Says that nobody wants the node any more.
+    released: watch::Sender<bool>,
 }
 
 /// The native half of a `NodeRuntime`.
 #[napi]
 pub struct NativeNode {
     inner: Arc<Inner>,
-    exclusive: bool,
-    /// Says that nobody wants the node any more; so does its drop.
-    released: watch::Sender<bool>,
-}
-
-fn not_started() -> Error {
-    Error::not_started()
 }
 
 impl Inner {
     fn node(&self) -> Result<Node> {
         let node = self.node.lock();
-        let (node, _) = node.as_ref().ok_or_else(not_started)?;
+        let (node, _) = node.as_ref().ok_or_else(|| {
+            if self.ended.load(Ordering::Acquire) {
+                Error::ended()
+            } else {
+                Error::not_started()
+            }
+        })?;
         Ok(node.clone())
+    }
+
+    fn flush(&self) {
+        if let Ok(node) = self.node() {
+            node.flush();
+        }
+    }
+}
+
+impl Ends for Inner {
+    fn end(&self) {
+        self.released.send_replace(true);
+        self.flush();
+        let node = self.node.lock().take();
+        let held = node.is_some() && self.exclusive && !self.ended.load(Ordering::Acquire);
+        if held {
+            // The node removes its lock file on its own threads, which a process that exits
+            // does not wait for.
+            let name = format!("distflow-node-{}.lock", std::process::id());
+            let _ = std::fs::remove_file(std::env::temp_dir().join(name));
+        }
     }
 }
 
@@ -79,17 +103,25 @@ impl NativeNode {
     /// Begins to start a node; the result comes to `call`. `wake` is called whenever something
     /// is to be taken.
     #[napi(constructor, catch_unwind)]
-    pub fn new(options: String, call: CallId, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+    pub fn new(
+        env: &Env,
+        options: String,
+        call: CallId,
+        wake: Function<'_, (), ()>,
+    ) -> napi::Result<Self> {
         let options =
             interchange::node_options(&options).map_err(|error| failure::thrown(&error))?;
         let exclusive = options.exclusive;
+        let (released, receiver) = watch::channel(false);
         let inner = Arc::new(Inner {
-            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
+            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(env, &wake)?))),
             node: Mutex::default(),
             receives: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            exclusive,
+            released,
         });
-        let (sender, receiver) = watch::channel(false);
+        environment::enter(env, &inner)?;
         let released = Released(receiver);
         let starting = inner.clone();
         inner.outbox.run(call, async move {
@@ -108,11 +140,7 @@ impl NativeNode {
             }
             Ok(info.to_string())
         });
-        Ok(Self {
-            inner,
-            exclusive,
-            released: sender,
-        })
+        Ok(Self { inner })
     }
 
     /// Begins or ceases to receive messages; until then they wait in the mailbox. `attended`:
@@ -127,10 +155,10 @@ impl NativeNode {
         }
     }
 
-    /// Takes what waits: `{"m": messages, "e": events, "r": results, "more": …}`; absent members
-    /// are empty.
+    /// Takes what waits, of messages at most `room`: `{"m": messages, "e": events, "r": results,
+    /// "more": …}`; absent members are empty.
     #[napi(catch_unwind)]
-    pub fn take(&self) -> String {
+    pub fn take(&self, room: u32) -> String {
         let inner = &self.inner;
         inner.outbox.wake.begin();
         let (mut text, mut more) = (String::from("{"), false);
@@ -140,9 +168,10 @@ impl NativeNode {
         if let Some((node, stream)) = current {
             let wake = &inner.outbox.wake;
             // Messages only once somebody wants them: the mailbox is the place to wait in.
-            if inner.receives.load(Ordering::Acquire) {
+            if room > 0 && inner.receives.load(Ordering::Acquire) {
                 // When there is more, JavaScript comes back by itself.
-                more = take_messages(&node, &mut text) || wake.arm(node.ready());
+                let room = TAKE_MESSAGES.min(room as usize);
+                more = take_messages(&node, room, &mut text) || wake.arm(node.ready());
             }
             let events = std::iter::from_fn(|| stream.try_next());
             let events: Vec<_> = events
@@ -176,9 +205,7 @@ impl NativeNode {
     /// Writes what was held back.
     #[napi(catch_unwind)]
     pub fn flush(&self) {
-        if let Ok(node) = self.inner.node() {
-            node.flush();
-        }
+        self.inner.flush();
     }
 
     /// Asks the PMD for everyone else; the result comes to `call`.
@@ -229,35 +256,26 @@ impl NativeNode {
     /// Gives the node up, also one that is starting: it ends without good-byes. Does not wait.
     #[napi(catch_unwind)]
     pub fn release(&self) {
-        self.released.send_replace(true);
-        self.flush();
-        let node = self.inner.node.lock().take();
-        let held = node.is_some() && self.exclusive && !self.inner.ended.load(Ordering::Acquire);
-        if held {
-            // The node removes its lock file on its own threads, which a process that exits
-            // does not wait for.
-            let name = format!("distflow-node-{}.lock", std::process::id());
-            let _ = std::fs::remove_file(std::env::temp_dir().join(name));
-        }
+        self.inner.end();
     }
 }
 
 impl Drop for NativeNode {
     fn drop(&mut self) {
-        // The environment ends, or nobody knows the node any more.
-        self.release();
+        // Nobody knows the node any more.
+        self.inner.end();
     }
 }
 
-/// Appends `"m":[…],`; tells whether more messages may wait.
-fn take_messages(node: &Node, text: &mut String) -> bool {
+/// Appends `"m":[…],` of at most `room` messages; tells whether more may wait.
+fn take_messages(node: &Node, room: usize, text: &mut String) -> bool {
     let mut messages = Vec::with_capacity(STEP);
     let mut groups = text::Groups::default();
     let (mut count, mut more) = (0, false);
     let start = text.len();
     loop {
         messages.clear();
-        let taken = node.try_recv_many(&mut messages, STEP);
+        let taken = node.try_recv_many(&mut messages, STEP.min(room - count));
         if taken == 0 {
             break;
         }
@@ -268,7 +286,7 @@ fn take_messages(node: &Node, text: &mut String) -> bool {
             groups.append(text, message);
         }
         count += taken;
-        if count >= TAKE_MESSAGES || text.len() - start >= TAKE_BYTES {
+        if count >= room || text.len() - start >= TAKE_BYTES {
             more = true;
             break;
         }

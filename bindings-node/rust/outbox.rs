@@ -61,9 +61,8 @@ impl Outbox {
         work: impl FnOnce() -> Result<String> + Send + 'static,
     ) {
         let outbox = self.clone();
-        let spawned = std::thread::Builder::new()
-            .name("distflow-call".into())
-            .spawn(move || outbox.finish(call, work()));
+        let spawned =
+            distflow_core::threads::spawn("distflow-call", move || outbox.finish(call, work()));
         if let Err(error) = spawned {
             self.finish(call, Err(Error::io("cannot start a thread", &error)));
         }

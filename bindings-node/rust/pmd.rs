@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use distflow_core::{Error, ErrorKind, Pmd, Result, interchange};
+use napi::Env;
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
 
+use crate::environment::{self, Ends};
 use crate::failure;
 use crate::outbox::{CallId, NOTHING, Outbox};
 use crate::wake::Wake;
@@ -46,13 +48,19 @@ impl NativePmd {
     /// Begins to start a PMD; its port comes to `call`. `wake` is called whenever something is to
     /// be taken.
     #[napi(constructor, catch_unwind)]
-    pub fn new(options: String, call: CallId, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+    pub fn new(
+        env: &Env,
+        options: String,
+        call: CallId,
+        wake: Function<'_, (), ()>,
+    ) -> napi::Result<Self> {
         let options =
             interchange::pmd_options(&options).map_err(|error| failure::thrown(&error))?;
         let inner = Arc::new(Inner {
-            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(&wake)?))),
+            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(env, &wake)?))),
             state: Mutex::new(State::Starting),
         });
+        environment::enter(env, &inner)?;
         let starting = inner.clone();
         // Looking up the host's name may block.
         inner.outbox.run_blocking(call, move || {
@@ -127,14 +135,19 @@ impl NativePmd {
     }
 }
 
-impl Drop for NativePmd {
-    fn drop(&mut self) {
-        let state = std::mem::replace(&mut *self.inner.state.lock(), State::Closed);
+impl Ends for Inner {
+    fn end(&self) {
+        let state = std::mem::replace(&mut *self.state.lock(), State::Closed);
         if let State::Running(pmd) = state {
             // Stopping waits for the PMD's thread, which this one must not.
-            let _ = std::thread::Builder::new()
-                .name("distflow-close".into())
-                .spawn(move || pmd.stop());
+            let _ = distflow_core::threads::spawn("distflow-close", move || pmd.stop());
         }
+    }
+}
+
+impl Drop for NativePmd {
+    fn drop(&mut self) {
+        // Nobody knows the PMD any more.
+        self.inner.end();
     }
 }

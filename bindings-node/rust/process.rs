@@ -2,11 +2,11 @@
 
 use napi_derive::napi;
 
-/// Runs the command line and returns its exit code. Blocks; only for a process that does nothing
-/// else.
+/// Runs the command line and returns its exit code; `own` is the command that runs it again.
+/// Blocks; only for a process that does nothing else.
 #[napi(catch_unwind)]
-pub fn run_cli(arguments: Vec<String>) -> u8 {
-    distflow_core::cli::run(arguments)
+pub fn run_cli(arguments: Vec<String>, own: Vec<String>) -> u8 {
+    distflow_core::cli::run_hosted(arguments, own)
 }
 
 /// The version of the addon.

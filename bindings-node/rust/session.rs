@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use distflow_core::sessions::{self, Session, SessionList, Sessions};
 use distflow_core::{Error, ErrorKind, Result, interchange};
+use napi::Env;
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
+use crate::environment::{self, Ends};
 use crate::failure;
 use crate::outbox::{CallId, NOTHING, Outbox};
 use crate::wake::Wake;
@@ -29,17 +31,30 @@ struct Inner<T> {
     state: Mutex<State<T>>,
     /// JavaScript has taken what was there.
     taken: Notify,
+    /// Says that it was closed.
+    closed: watch::Sender<bool>,
+}
+
+impl<T: Send + Sync + 'static> Inner<T> {
+    fn new(env: &Env, wake: &Function<'_, (), ()>) -> napi::Result<Arc<Self>> {
+        let inner = Arc::new(Self {
+            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(env, wake)?))),
+            state: Mutex::new(State::Starting),
+            taken: Notify::new(),
+            closed: watch::Sender::new(false),
+        });
+        environment::enter(env, &inner)?;
+        Ok(inner)
+    }
+}
+
+impl<T: Send + Sync> Ends for Inner<T> {
+    fn end(&self) {
+        self.close();
+    }
 }
 
 impl<T> Inner<T> {
-    fn new(wake: &Function<'_, (), ()>) -> napi::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
-            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(wake)?))),
-            state: Mutex::new(State::Starting),
-            taken: Notify::new(),
-        }))
-    }
-
     fn get(&self) -> Result<Arc<T>> {
         match &*self.state.lock() {
             State::Running(value) => Ok(value.clone()),
@@ -58,8 +73,16 @@ impl<T> Inner<T> {
     }
 
     fn close(&self) {
-        *self.state.lock() = State::Closed;
-        self.taken.notify_one();
+        let former = std::mem::replace(&mut *self.state.lock(), State::Closed);
+        self.closed.send_replace(true);
+        drop(former);
+    }
+
+    /// Waits for the close.
+    async fn closed(&self) {
+        let mut closed = self.closed.subscribe();
+        // An error says that the sender is gone, which means the same.
+        let _ = closed.wait_for(|closed| *closed).await;
     }
 
     fn take(&self, mut text: String) -> String {
@@ -112,7 +135,12 @@ impl NativeSession {
     /// Begins to create, join or observe a session; its id and that of the instance come to `call`.
     /// `wake` is called whenever something is to be taken.
     #[napi(constructor, catch_unwind)]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one for each argument in JavaScript"
+    )]
     pub fn new(
+        env: &Env,
         how: String,
         broker: String,
         id: Option<String>,
@@ -124,7 +152,7 @@ impl NativeSession {
         let sessions = sessions_of(&broker)?;
         let options =
             interchange::create_options(&options).map_err(|error| failure::thrown(&error))?;
-        let inner = Inner::new(&wake)?;
+        let inner = Inner::new(env, &wake)?;
         let starting = inner.clone();
         inner.outbox.run(call, async move {
             let instance = instance.unwrap_or_else(sessions::instance_id);
@@ -234,15 +262,22 @@ impl NativeSession {
     }
 }
 
-/// Wakes JavaScript for events, until there will be none.
+/// Wakes JavaScript for events, until there will be none, or nobody wants them any more: this must
+/// not keep a session that nobody has.
 async fn tell(inner: Arc<Inner<Session>>, session: Arc<Session>) {
     loop {
-        let is_over = session.await_events(WAIT).await;
+        let is_over = tokio::select! {
+            is_over = session.await_events(WAIT) => is_over,
+            () = inner.closed() => return,
+        };
         inner.outbox.wake.wake();
-        if is_over || inner.get().is_err() {
+        if is_over {
             return;
         }
-        inner.taken.notified().await;
+        tokio::select! {
+            () = inner.taken.notified() => {}
+            () = inner.closed() => return,
+        }
     }
 }
 
@@ -262,21 +297,27 @@ pub struct NativeSessionList {
 impl NativeSessionList {
     /// Begins to connect; the end of that comes to `call`.
     #[napi(constructor, catch_unwind)]
-    pub fn new(broker: String, call: CallId, wake: Function<'_, (), ()>) -> napi::Result<Self> {
+    pub fn new(
+        env: &Env,
+        broker: String,
+        call: CallId,
+        wake: Function<'_, (), ()>,
+    ) -> napi::Result<Self> {
         let sessions = sessions_of(&broker)?;
-        let inner = Inner::new(&wake)?;
+        let inner = Inner::new(env, &wake)?;
         let starting = inner.clone();
         inner.outbox.run(call, async move {
             let list = Arc::new(sessions.list().await?);
             starting.put(list.clone())?;
-            // Not the list itself: dropped by JavaScript, it is to end.
-            let weak = Arc::downgrade(&list);
             distflow_core::spawn(async move {
                 let mut version = 0;
-                while let Some(list) = weak.upgrade() {
-                    if list.await_changed(version, Duration::from_secs(1)).await {
-                        version = list.sessions().0;
-                        starting.outbox.wake.wake();
+                loop {
+                    tokio::select! {
+                        changed = list.await_changed(version, WAIT) => if changed {
+                            version = list.sessions().0;
+                            starting.outbox.wake.wake();
+                        },
+                        () = starting.closed() => return,
                     }
                 }
             })?;
@@ -309,8 +350,21 @@ impl NativeSessionList {
         self.inner.get().is_ok_and(|list| list.is_connected())
     }
 
+    /// How much of what is on the broker the list has.
+    #[napi(catch_unwind)]
+    pub fn completeness(&self) -> napi::Result<String> {
+        let list = self.inner.get().map_err(|error| failure::thrown(&error))?;
+        Ok(list.completeness().name().to_owned())
+    }
+
     #[napi(catch_unwind)]
     pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Drop for NativeSessionList {
+    fn drop(&mut self) {
         self.inner.close();
     }
 }

@@ -150,8 +150,8 @@ impl ToNapiValue for Reply {
     }
 }
 
-/// Appends messages in groups, `[from, timestamp, payload, …]`: messages in a row of one sender
-/// and one millisecond share what they have in common. A group without a payload is one message
+/// Appends messages in groups, `[from, alias, timestamp, payload, …]`, where an empty alias is
+/// none: messages in a row of one sender and one millisecond share what they have in common. A group without a payload is one message
 /// that has none.
 ///
 /// Each payload is one JSON value, which the core has checked; otherwise a payload with a comma
@@ -175,6 +175,11 @@ impl Groups {
             text.push_str(if self.any { ",[" } else { "[" });
             self.any = true;
             append_string(text, message.from.as_str());
+            text.push(',');
+            append_string(
+                text,
+                message.alias.as_ref().map_or("", |alias| alias.as_str()),
+            );
             text.push(',');
             append_number(text, message.timestamp);
             self.open = Some((message.from.clone(), message.timestamp));

@@ -6,14 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use napi::Status;
 use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Status};
+use parking_lot::Mutex;
+
+use crate::environment::{self, Ends};
 
 // Weak: an idle node does not keep the process alive.
 type Callback = ThreadsafeFunction<(), (), (), Status, false, true, 0>;
 
 /// Calls a JavaScript function that takes everything that waits.
+///
+/// The function lives as long as this does, and all that it refers to: it must not refer to the
+/// JavaScript object that owns this, or neither is ever collected.
 pub struct Wake {
     call: Arc<Call>,
     // One for all waits, so that a queue knows it again.
@@ -21,7 +27,8 @@ pub struct Wake {
 }
 
 struct Call {
-    callback: Callback,
+    // Protects the callback, which is taken away when the environment ends; held to call it.
+    callback: Mutex<Option<Callback>>,
     /// A call is under way that has not begun to take yet.
     pending: AtomicBool,
 }
@@ -33,23 +40,33 @@ impl std::task::Wake for Call {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.pending.swap(true, Ordering::AcqRel) {
-            // Fails when the environment is ending; then nobody is there to be woken.
-            self.callback
-                .call((), ThreadsafeFunctionCallMode::NonBlocking);
+            // Without one, or when the call fails, the environment has ended: nobody is there to
+            // be woken.
+            if let Some(callback) = &*self.callback.lock() {
+                callback.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            }
         }
     }
 }
 
+impl Ends for Call {
+    fn end(&self) {
+        let callback = self.callback.lock().take();
+        drop(callback);
+    }
+}
+
 impl Wake {
-    pub fn new(callback: &Function<'_, (), ()>) -> napi::Result<Self> {
+    pub fn new(env: &Env, callback: &Function<'_, (), ()>) -> napi::Result<Self> {
         let callback = callback
             .build_threadsafe_function::<()>()
             .weak::<true>()
             .build()?;
         let call = Arc::new(Call {
-            callback,
+            callback: Mutex::new(Some(callback)),
             pending: AtomicBool::new(false),
         });
+        environment::enter(env, &call)?;
         let waker = call.clone().into();
         Ok(Self { call, waker })
     }

@@ -1,4 +1,4 @@
-import { DistflowError, type NativeFailure, aborted, fromFailure, invalid } from './error.js';
+import { DistflowError, type NativeFailure, aborted, fromFailure, fromThrown, invalid } from './error.js';
 
 // The addon's wake-ups do not keep Node alive; while something is waited for, this timer does.
 let timer: NodeJS.Timeout | undefined;
@@ -18,14 +18,52 @@ export function letGo(): void {
   if (holders === 0) timer?.unref();
 }
 
-/** @internal Keeps the process alive while something serves, unless its owner says otherwise. */
+// Nothing here is kept from being collected but for a reason: a call under way, something that
+// serves, or a listener whose events come by themselves.
+const kept = new Map<object, number>();
+
+/** @internal Keeps an object from being collected until {@link unkeep} was called as often. */
+export function keep(object: object): void {
+  kept.set(object, (kept.get(object) ?? 0) + 1);
+}
+
+/** @internal */
+export function unkeep(object: object): void {
+  const count = kept.get(object) ?? 0;
+  if (count > 1) kept.set(object, count - 1);
+  else kept.delete(object);
+}
+
+/**
+ * @internal A function for the addon to call when something is to be taken. The addon holds it for as
+ * long as the native half lives, so it does not hold the object: neither would ever be collected.
+ * `take` must not refer to the object either.
+ */
+export function weakly<T extends object>(object: T, take: (object: T) => void): () => void {
+  const reference = new WeakRef(object);
+  return () => {
+    const referred = reference.deref();
+    if (referred) take(referred);
+  };
+}
+
+/**
+ * @internal Keeps something that serves from being collected, and the process alive, unless its
+ * owner says otherwise of the latter.
+ */
 export class Hold {
+  readonly #owner: object;
   #isReferenced = true;
   #isServing = false;
   #isHeld = false;
 
+  constructor(owner: object) {
+    this.#owner = owner;
+  }
+
   /** Whether it serves. */
   serve(isServing: boolean): void {
+    if (isServing !== this.#isServing) (isServing ? keep : unkeep)(this.#owner);
     this.#isServing = isServing;
     this.#update();
   }
@@ -56,15 +94,22 @@ export interface WaitOptions {
   timeoutMs?: number | undefined;
 }
 
-interface Waiting {
-  resolve(value: unknown): void;
-  reject(error: Error): void;
-}
+/** A result on its way to who waits: an error that is still to be made, or a value. */
+type Settled = [error: (() => Error) | undefined, value: unknown];
+type Waiting = (settled: Settled) => void;
 
-/** @internal Calls under way, by the number that the addon gives back with their results. */
+/**
+ * @internal Calls under way, by the number that the addon gives back with their results. Their owner
+ * takes those, so it is not collected meanwhile.
+ */
 export class Calls {
+  readonly #owner: object;
   #waiting = new Map<number, Waiting>();
   #last = 0;
+
+  constructor(owner: object) {
+    this.#owner = owner;
+  }
 
   /** A number for the next call. */
   next(): number {
@@ -74,11 +119,31 @@ export class Calls {
   }
 
   /** Waits for the result of a call. The process stays alive meanwhile. */
-  wait<T>(call: number): Promise<T> {
+  async wait<T>(call: number): Promise<T> {
     hold();
-    return new Promise<T>((resolve, reject) => {
-      this.#waiting.set(call, { resolve: resolve as (value: unknown) => void, reject });
+    keep(this.#owner);
+    const [error, value] = await new Promise<Settled>((resolve) => {
+      this.#waiting.set(call, resolve);
     });
+    // Made here, its stack leads to the `await` of whoever waits; where the result came from, it
+    // would lead nowhere.
+    if (error) throw error();
+    return value as T;
+  }
+
+  /** Begins a call and waits for its result. What beginning throws is its error. */
+  ask<T>(begin: (call: number) => void): Promise<T> {
+    const call = this.next();
+    const asked = this.wait<T>(call);
+    try {
+      begin(call);
+    } catch (error) {
+      const waiting = this.#waiting.get(call);
+      this.#waiting.delete(call);
+      this.#ended();
+      waiting?.([() => (error instanceof DistflowError ? error : fromThrown(error)), undefined]);
+    }
+    return asked;
   }
 
   settle(results: readonly Result[]): void {
@@ -86,9 +151,9 @@ export class Calls {
       const waiting = this.#waiting.get(call);
       if (!waiting) continue;
       this.#waiting.delete(call);
-      letGo();
-      if (error) waiting.reject(fromFailure(error));
-      else waiting.resolve(value);
+      this.#ended();
+      if (error) waiting([() => fromFailure(error), undefined]);
+      else waiting([undefined, value ?? undefined]);
     }
   }
 
@@ -97,9 +162,14 @@ export class Calls {
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const one of waiting) {
-      letGo();
-      one.reject(error());
+      this.#ended();
+      one([error, undefined]);
     }
+  }
+
+  #ended(): void {
+    letGo();
+    unkeep(this.#owner);
   }
 }
 
@@ -140,6 +210,8 @@ export function bounded<T>(
   gaveUp?: () => void,
 ): Promise<T> {
   if (!signal && timeoutMs === undefined) return promise;
+  const caller: { stack?: string } = {};
+  Error.captureStackTrace(caller, bounded);
   return new Promise<T>((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
     const end = () => {
@@ -148,14 +220,14 @@ export function bounded<T>(
     };
     const giveUp = (error: DistflowError) => {
       end();
-      reject(error);
+      reject(tracedTo(caller, error));
       gaveUp?.();
     };
     const abort = () => giveUp(aborted(signal as AbortSignal));
     // Both handlers, so that a failure after the end is not an unhandled one.
     promise.then(
       (value) => (end(), resolve(value)),
-      (error: unknown) => (end(), reject(error)),
+      (error: unknown) => (end(), reject(tracedTo(caller, error))),
     );
     if (signal?.aborted) return abort();
     signal?.addEventListener('abort', abort, { once: true });
@@ -166,9 +238,37 @@ export function bounded<T>(
   });
 }
 
+/** @internal Gives an error that ends a promise the stack of who called a function. */
+export async function traced<T>(promise: Promise<T>, called: Function): Promise<T> {
+  const caller: { stack?: string } = {};
+  Error.captureStackTrace(caller, called);
+  try {
+    return await promise;
+  } catch (error) {
+    throw tracedTo(caller, error);
+  }
+}
+
+/** An error with the stack of who called, instead of that of a timer or of what came from the addon. */
+function tracedTo(caller: { stack?: string }, error: unknown): unknown {
+  if (!(error instanceof DistflowError)) return error;
+  const frames = caller.stack?.match(/\n\s+at .*/s)?.[0];
+  if (frames) error.stack = `${error.name}: ${error.message}${frames}`;
+  return error;
+}
+
 /** @internal Throws an error so that it becomes an `uncaughtException` and stops nothing here. */
 export function rethrow(error: unknown): void {
   queueMicrotask(() => {
     throw error;
   });
+}
+
+/** @internal Makes an exception of a callback an `uncaughtException`. */
+export function attempt(call: () => unknown): void {
+  try {
+    call();
+  } catch (error) {
+    rethrow(error);
+  }
 }

@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'too_large'
   | 'invalid_json'
   | 'invalid_message'
+  | 'source_conflict'
   | 'internal'
   | 'panic'
   | 'aborted';
@@ -88,9 +89,9 @@ export function fromThrown(error: unknown): DistflowError {
   }
 }
 
-/** @internal */
-export function notStarted(): DistflowError {
-  return new DistflowError('not_started', 'Node not started');
+/** @internal A node that was shut down, or not started yet; the originals say the same of both. */
+export function notRunning(ended: boolean): DistflowError {
+  return new DistflowError(ended ? 'closed' : 'not_started', 'Node not started');
 }
 
 /** @internal */

@@ -18,21 +18,23 @@ export type {
 } from './types.js';
 export { Mailbox } from './mailbox.js';
 export type { InternalMessage } from './mailbox.js';
-export { JSONCrdt } from './json-crdt.js';
+export { JSONCrdt, compareHlc, isCausallyReady, vcTick } from './json-crdt.js';
 export type * from './json-crdt-types.js';
 export { LogLevel, Logger, configureLogger, createTransport, getLogger } from './logger.js';
 export type { LogEntry, LogTransport, LoggerOptions } from './logger.js';
 export { PMD } from './pmd.js';
 export type { PMDEvents, PMDOptions, RegisteredNode } from './pmd.js';
 export { MessageType, PMDClient } from './pmd-client.js';
-export type { Message, PeerEvent } from './pmd-client.js';
+export type { Message, PMDClientEvents, PeerEvent, RegisterPayload } from './pmd-client.js';
 export { Session, SessionList, SessionManager } from './sessions.js';
 export type {
   BrokerOptions,
   CreateOptions,
+  Completeness,
   Listing,
   Row,
   SessionEvents,
+  SessionListEvents,
   SessionState,
   SessionView,
 } from './sessions.js';

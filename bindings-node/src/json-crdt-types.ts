@@ -1,16 +1,33 @@
+/** A JSON value without parts. */
+export type JsonPrimitive = null | boolean | number | string;
+
+/** An array in JSON. */
+export type JsonArray = JsonValue[];
+
+/** An object in JSON. */
+export interface JsonObject {
+  [key: string]: JsonValue;
+}
+
 /** Any JSON value. */
-export type JsonValue =
-  | null
-  | boolean
-  | number
-  | string
-  | JsonValue[]
-  | { [key: string]: JsonValue };
+export type JsonValue = JsonPrimitive | JsonArray | JsonObject;
+
+/** The name of a replica. */
+export type ReplicaId = string;
 
 /** Where something is in a document: keys of objects and indices of arrays. `[]` is all of it. */
 export type Path = (string | number)[];
 
-/** How many operations of each replica were taken in. */
+/**
+ * A {@link Path}, or text that means one, the same in every language: a JSON pointer such as
+ * `/todo/milk`, or one key, which must not look like more than that (`todo.milk` is refused).
+ */
+export type Place = Path | string;
+
+/**
+ * How many operations of each source were taken in. The member `~` is no source: until when, in Unix
+ * milliseconds, everything was taken in of lives that have ended and are not counted any more.
+ */
 export type VectorClock = Record<string, number>;
 
 /** When something was written, and by whom: Unix milliseconds, a counter, a replica. */
@@ -20,18 +37,30 @@ export interface HLC {
   r: string;
 }
 
+/** The same by the name that it had in the original package. */
+export type Hlc = HLC;
+
+/** What an operation does. */
+export type OpKind = 'set' | 'del' | 'tombstone';
+
 /** An operation. */
 export interface Op {
   /** Names it for people. */
   id: string;
-  kind: 'set' | 'del' | 'tombstone';
+  kind: OpKind;
   path: Path;
   /** Of a set only. */
   value?: JsonValue;
   hlc: HLC;
-  /** The source's clock, this operation included: `deps[src]` is its number. */
+  /**
+   * The source's clock, this operation included: `deps[src]` is its number. Of the others, those of
+   * which it has seen more than at its operation before; from an original, all.
+   */
   deps: VectorClock;
+  /** The source that it counts under: the name of a replica, and one of its lives. */
   src: string;
+  /** Lives that have ended, until when, and how many operations they had written. */
+  ended?: { until: number; of: VectorClock } | undefined;
 }
 
 /** Options of a {@link JSONCrdt}. */
@@ -54,6 +83,17 @@ export interface CrdtOptions {
   members?: string[] | undefined;
   /** Where it is kept; it is as it was when it was last open. Default: in memory only. */
   directory?: string | undefined;
+  /**
+   * Opens the directory also when files in it are damaged, with all that is whole. Where something was
+   * lost, the document writes under a new source, and what others have comes back with the next exchange;
+   * copies of the files stay there as `damaged-…`. Default false: damage is an error.
+   */
+  salvage?: boolean | undefined;
+  /**
+   * The source to write as at first, instead of one of this life's own: for a program that makes sure
+   * by itself that nobody else ever writes as the same, in no later life either.
+   */
+  source?: string | undefined;
 }
 
 /** A whole document, as the originals have it. */
@@ -106,15 +146,42 @@ export type ConflictEvent =
       aheadMs: number;
     }
   | {
+      /**
+       * Two histories are written as one source: an operation that has another's number, or one of the
+       * own source that was not made here. Whoever's source it is goes on as another one.
+       */
+      type: 'source-reused';
+      /** The operation's; empty, as that of the whole document, if there is none. */
+      path: Path;
+      source: string;
+      number: number;
+      /** Unless it was found in a snapshot. */
+      op?: Op;
+    }
+  | {
+      /**
+       * A source goes on that was counted as ended: others do not take in what it writes. If it is this
+       * replica's own, it goes on as another one.
+       */
+      type: 'source-retired';
+      /** Empty: the whole document is meant. */
+      path: Path;
+      source: string;
+      /** How many of its operations are not known where it was counted as ended. */
+      unseen: number;
+    }
+  | {
       /** An operation that counts and does nothing: of another version, or beyond the limits. */
       type: 'ignored';
+      path: Path;
       reason: string;
       op: Op;
     };
 
 /** Event `gc`: something was forgotten. */
 export interface GcEvent {
-  type: 'log' | 'pending' | 'tombstones';
+  /** `lives`: sources whose lives have ended are counted no longer. */
+  type: 'log' | 'pending' | 'tombstones' | 'lives';
   removed: number;
   currentSize: number;
 }
@@ -143,7 +210,11 @@ export interface RefusedEvent {
 export interface WatchEvent {
   /** The path that was written: of what is watched, below it, or above it. */
   path: Path;
-  op: Op;
+  /**
+   * The operation; undefined, with the path of the whole document, where it is not known what has
+   * changed: a snapshot was merged or restored, or events are gone. Then look again.
+   */
+  op?: Op;
   /** Whether it was written here. */
   local: boolean;
 }
@@ -153,6 +224,8 @@ export interface BatchReceived {
   applied: number;
   duplicates: number;
   pending: number;
+  /** Refused, because somebody else writes as the same source; see the event `conflict`. */
+  refused: number;
 }
 
 /** What a document has counted. */

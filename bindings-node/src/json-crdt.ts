@@ -1,5 +1,5 @@
-import { Calls, type Result } from './calls.js';
-import { DocumentEmitter, attempt } from './document-emitter.js';
+import { Calls, type Result, attempt, weakly } from './calls.js';
+import { TypedEmitter } from './emitter.js';
 import { DistflowError, fromThrown, invalid } from './error.js';
 import type {
   BatchReceived,
@@ -9,16 +9,20 @@ import type {
   CrdtOptions,
   CrdtSnapshot,
   CrdtStats,
+  Hlc,
   InspectOptions,
   JSONCrdtEvents,
   JsonValue,
   Op,
   Path,
+  Place,
   ReplayOptions,
+  ReplicaId,
   SnapshotDiff,
   VectorClock,
   WatchEvent,
 } from './json-crdt-types.js';
+import { INSPECT, inspected } from './inspect.js';
 import { type NativeDocument, native } from './native.js';
 import { encodeOp, jsonOf, textOf } from './op-text.js';
 import { checkObject } from './options.js';
@@ -28,6 +32,7 @@ export type * from './json-crdt-types.js';
 const APPLIED = 1;
 const KEYS_MAX = 16;
 const LOG_MAX = 0xffff_ffff;
+const PIECE_BYTES = 1 << 20;
 
 /** Calls into the addon; what it throws becomes a `DistflowError`. */
 function told<T>(call: () => T): T {
@@ -59,17 +64,19 @@ function count(value: number | undefined, name: string, otherwise: number): numb
  * It sends nothing: operations come out of {@link JSONCrdt.set}, {@link JSONCrdt.del} and
  * {@link JSONCrdt.diffSince}, and go into {@link JSONCrdt.receive}.
  */
-export class JSONCrdt extends DocumentEmitter {
+export class JSONCrdt extends TypedEmitter<JSONCrdtEvents> {
   readonly #native: NativeDocument;
   readonly #write: (value: ValueText | undefined, path: string) => string;
   readonly #writeKeys: (value: ValueText | undefined, ...keys: string[]) => string;
   readonly #receive: (op: string) => number;
-  readonly #calls = new Calls();
+  readonly #calls = new Calls(this);
   readonly #watches = new Map<number, (event: WatchEvent) => void>();
   readonly #replica: string;
   /** Time, counter and number of the operation that was written last. */
   readonly #numbers = new Float64Array(3);
   #source = '';
+  /** What the text of its operations ends with; nothing does so before the first. */
+  #tail = '\0';
   /** Whether the text of that is itself in quotes. */
   #isPlain = false;
   /** As it was when it was last needed; undefined when it is another since. */
@@ -85,11 +92,8 @@ export class JSONCrdt extends DocumentEmitter {
     if (typeof replica !== 'string') throw invalid('replica must be a string');
     checkObject(options);
     const texts = [jsonOf(initial, 'the initial value'), jsonOf(options, 'the options')] as const;
-    this.#native = told(
-      () => new (native().NativeDocument)(replica, ...texts, () => this.#settle()),
-    );
+    this.#native = told(() => new (native().NativeDocument)(replica, ...texts));
     this.#replica = replica;
-    this.#updateSource();
     this.#write = this.#native.writer(false, this.#numbers);
     this.#writeKeys = this.#native.writer(true, this.#numbers);
     this.#receive = this.#native.receiver();
@@ -97,7 +101,9 @@ export class JSONCrdt extends DocumentEmitter {
 
   #updateSource(): void {
     this.#source = this.#native.source();
-    this.#isPlain = JSON.stringify(this.#source) === `"${this.#source}"`;
+    const quoted = JSON.stringify(this.#source);
+    this.#isPlain = quoted === `"${this.#source}"`;
+    this.#tail = `"src":${quoted}}`;
   }
 
   /** The whole document, as a copy. */
@@ -106,8 +112,8 @@ export class JSONCrdt extends DocumentEmitter {
   }
 
   /** What is at a path, as a copy; undefined if nothing is. Error: `invalid_argument`. */
-  get(path: Path): JsonValue | undefined {
-    const text = told(() => this.#native.get(jsonOf(path, 'the path')));
+  get(path: Place): JsonValue | undefined {
+    const text = told(() => this.#native.get(pathText(path)));
     return text === null ? undefined : (JSON.parse(text) as JsonValue);
   }
 
@@ -136,13 +142,21 @@ export class JSONCrdt extends DocumentEmitter {
   }
 
   /**
+   * The source it writes as: `src` of its operations, and its key in clocks. It is made from the name
+   * at the first write, and belongs to this life, or to the directory; before, it is the name.
+   */
+  source(): string {
+    return told(() => this.#native.source());
+  }
+
+  /**
    * Sets the value at a path. Missing objects on the way are made. The operation is for the other
    * replicas.
    *
    * Errors: `invalid_argument` for a path that leads through something else than it says, and for
    * what is beyond the limits; `too_large`; `io` when it can't be kept. Then nothing has changed.
    */
-  set(path: Path, value: JsonValue): Op {
+  set(path: Place, value: JsonValue): Op {
     const json = valueText(value);
     const text = this.#writeText(path, json);
     const copy = typeof value === 'object' ? (JSON.parse(json as string) as JsonValue) : value;
@@ -152,7 +166,7 @@ export class JSONCrdt extends DocumentEmitter {
   }
 
   /** Takes away what is at a path; without it, nothing else changes. Errors: as {@link JSONCrdt.set}. */
-  del(path: Path): Op {
+  del(path: Place): Op {
     return this.#op('tombstone', path, this.#writeText(path));
   }
 
@@ -160,13 +174,14 @@ export class JSONCrdt extends DocumentEmitter {
    * Like {@link JSONCrdt.set}, and gives only the operation's text, as {@link JSONCrdt.encodeOp} does:
    * quicker for whoever sends it anyway.
    */
-  setEncoded(path: Path, value: JsonValue): string {
+  setEncoded(path: Place, value: JsonValue): string {
     const text = this.#writeText(path, valueText(value));
-    this.#wrote();
+    this.#wrote(text);
+    if (this.#listening) this.#handOut();
     return text;
   }
 
-  #writeText(path: Path, value?: ValueText): string {
+  #writeText(path: Place, value?: ValueText): string {
     const where = isOfKeys(path) ? path : pathText(path);
     try {
       return typeof where === 'string' ? this.#write(value, where) : this.#writeKeys(value, ...where);
@@ -175,26 +190,41 @@ export class JSONCrdt extends DocumentEmitter {
     }
   }
 
-  #op(kind: Op['kind'], path: Path, text: string, value?: JsonValue): Op {
+  #op(kind: Op['kind'], path: Place, text: string, value?: JsonValue): Op {
+    this.#wrote(text);
+    if (typeof path === 'string') {
+      const op = JSON.parse(text) as Op;
+      textOf.remember(op, text);
+      if (this.#listening) this.#handOut();
+      return op;
+    }
     const src = this.#source;
-    const [t, c, seq] = this.#numbers as unknown as [number, number, number];
+    const [t, c] = this.#numbers as unknown as [number, number];
     // Behind {"id":", unless the name is written with escapes.
     const id = this.#isPlain ? text.slice(7, text.indexOf('"', 7)) : (JSON.parse(text) as Op).id;
-    const clock = this.#currentClock();
-    clock[src] = seq;
-    const [hlc, deps, copy] = [{ t, c, r: src }, { ...clock }, [...path]];
+    // Behind it come only names of sources, in which a quote would be written with a backslash.
+    const start = text.lastIndexOf('"deps":{') + 7;
+    const end = text.indexOf('},"src":', start) + 1;
+    const deps = JSON.parse(text.slice(start, end)) as VectorClock;
+    const [hlc, copy] = [{ t, c, r: src }, [...path]];
     const op: Op =
       kind === 'set'
         ? { id, kind, path: copy, value: value as JsonValue, hlc, deps, src }
         : { id, kind, path: copy, hlc, deps, src };
+    // Sometimes it also says which lives have ended.
+    if (!text.endsWith(this.#tail)) op.ended = (JSON.parse(text) as Op).ended;
     textOf.remember(op, text);
-    this.#wrote();
+    if (this.#listening) this.#handOut();
     return op;
   }
 
-  #wrote(): void {
+  /** Notes what an operation that was written now says of source and clock. */
+  #wrote(text: string): void {
+    if (!text.endsWith(this.#tail)) {
+      this.#updateSource();
+      this.#clock = undefined;
+    }
     if (this.#clock) this.#clock[this.#source] = this.#numbers[2] as number;
-    if (this.#listening) this.#tell();
   }
 
   /**
@@ -211,10 +241,10 @@ export class JSONCrdt extends DocumentEmitter {
     } catch (thrown) {
       const error = thrown instanceof DistflowError ? thrown : fromThrown(thrown);
       if (error.code === 'closed' || error.code === 'io') throw error;
-      this.emitAll('refused', { error, op });
+      this.tell('refused', [{ error, op }]);
     }
     this.#clock = undefined;
-    if (this.#listening) this.#tell();
+    if (this.#listening) this.#handOut();
     return received === APPLIED;
   }
 
@@ -226,8 +256,8 @@ export class JSONCrdt extends DocumentEmitter {
     if (!(bytes instanceof Uint8Array)) throw invalid('a batch must be a Uint8Array');
     try {
       const counts = told(() => this.#native.receiveBatch(bytes));
-      const [applied, duplicates, pending] = counts as [number, number, number];
-      return { applied, duplicates, pending };
+      const [applied, duplicates, pending, refused] = counts as [number, number, number, number];
+      return { applied, duplicates, pending, refused };
     } finally {
       this.#changed();
     }
@@ -287,7 +317,32 @@ export class JSONCrdt extends DocumentEmitter {
   }
 
   /**
-   * Replaces the document by a snapshot's, also one of an original; what it had is gone. Errors:
+   * The whole document in pieces of text, each of at most so many bytes (at least 1,024, by default
+   * 1 MiB), for {@link JSONCrdt.mergePiece}: for a peer that one message can't bring all of it. Errors:
+   * `invalid_argument`; `too_large` for more than 1 GiB.
+   */
+  snapshotPieces(bytes: number = PIECE_BYTES): string[] {
+    const most = count(bytes, 'bytes', PIECE_BYTES);
+    return told(() => this.#native.snapshotPieces(most));
+  }
+
+  /**
+   * Takes in a piece of {@link JSONCrdt.snapshotPieces}, in any order, once or more. True: it was the
+   * last one that was missing, and the snapshot was merged. Pieces of at most four snapshots are kept at
+   * a time. Errors: `invalid_message` for what is no piece; and as {@link JSONCrdt.merge}.
+   */
+  mergePiece(piece: string): boolean {
+    if (typeof piece !== 'string') throw invalid('a piece must be a string');
+    try {
+      return told(() => this.#native.mergePiece(piece));
+    } finally {
+      this.#changed();
+    }
+  }
+
+  /**
+   * Replaces the document by a snapshot's, also one of an original; what it had is gone. From then on it
+   * writes as another source. Errors:
    * `invalid_json`, `invalid_message`, `too_large`, `io`; then nothing has changed.
    */
   restore(snapshot: CrdtSnapshot | Uint8Array | string): void {
@@ -305,10 +360,13 @@ export class JSONCrdt extends DocumentEmitter {
 
   #replace(snapshot: CrdtSnapshot | Uint8Array | string, merge: boolean): void {
     const bytes = snapshotBytes(snapshot);
-    told(() => this.#native.restore(bytes, merge));
-    this.#updateSource();
-    this.#changed();
-    this.emitAll('restore', { snapshot, merge });
+    try {
+      told(() => this.#native.restore(bytes, merge));
+    } finally {
+      // Of two histories of one source it tells also when it refuses.
+      this.#changed();
+    }
+    this.tell('restore', [{ snapshot, merge }]);
   }
 
   /** Sizes of what it holds. */
@@ -352,7 +410,8 @@ export class JSONCrdt extends DocumentEmitter {
 
   /**
    * Calls back after writes that may change what a pattern means: segments between dots, `*` for any
-   * one of them, `**` for any number, as in `users.*.name`; or a path, in which they mean the same.
+   * one of them, `**` for any number, as in `users.*.name`; or a path, in which they mean the same. After
+   * a merge or restore, and when events are gone, it is called once without an operation.
    * The function that it gives ends it.
    */
   watch(pattern: string | Path, callback: (event: WatchEvent) => void): () => void {
@@ -367,7 +426,10 @@ export class JSONCrdt extends DocumentEmitter {
     };
   }
 
-  /** Who takes part; only then deletes can be forgotten. Undefined: that is not known. */
+  /**
+   * Who takes part; only then deletes can be forgotten, and lives that have ended counted no longer.
+   * Undefined: that is not known.
+   */
   setMembers(members: string[] | undefined): void {
     const isText = (name: unknown) => typeof name === 'string';
     if (members !== undefined && !(Array.isArray(members) && members.every(isText))) {
@@ -387,21 +449,30 @@ export class JSONCrdt extends DocumentEmitter {
   }
 
   async #wait(isCheckpoint: boolean): Promise<void> {
-    const call = this.#calls.next();
-    const done = this.#calls.wait<void>(call);
-    this.#native.flush(isCheckpoint, call);
-    await done;
+    const wake = weakly(this, JSONCrdt.#settle);
+    await this.#calls.ask<void>((call) => this.#native.flush(isCheckpoint, call, wake));
   }
 
-  #settle(): void {
-    const { r } = JSON.parse(this.#native.take()) as { r?: Result[] };
-    this.#calls.settle(r ?? []);
+  static #settle(document: JSONCrdt): void {
+    const { r } = JSON.parse(document.#native.take()) as { r?: Result[] };
+    document.#calls.settle(r ?? []);
   }
 
   /** Ends it: its directory can be opened again, and every other call fails with `closed`. */
   close(): void {
     this.#listening = false;
     this.#native.close();
+  }
+
+  /** @internal What `console.log` shows. */
+  [INSPECT](...args: unknown[]): string {
+    let of: object = { replica: this.#replica, state: 'closed' };
+    try {
+      of = { replica: this.#replica, clock: this.clock(), value: this.value() };
+    } catch {
+      // Closed.
+    }
+    return inspected(this, of, args);
   }
 
   /** The text of an operation that travels. */
@@ -430,19 +501,22 @@ export class JSONCrdt extends DocumentEmitter {
 
   #changed(): void {
     this.#clock = undefined;
-    if (this.#listening) this.#tell();
+    if (this.#listening) this.#handOut();
   }
 
   /** Hands out what has happened. A listener that throws stops nobody else. */
-  #tell(): void {
+  #handOut(): void {
     const events = JSON.parse(this.#native.events()) as [string, object][];
     for (const [name, event] of events) {
       if (name === 'watch') {
         const { id, ...rest } = event as WatchEvent & { id: number };
         const callback = this.#watches.get(id);
         if (callback) attempt(() => callback(rest));
+      } else if (name === 'conflict') {
+        const { op } = event as { op?: Op };
+        this.tell(name, [{ path: op?.path ?? [], ...event }]);
       } else if (name !== 'restore') {
-        this.emitAll(name as keyof JSONCrdtEvents, event as never);
+        this.tell(name, [event]);
       }
     }
   }
@@ -456,6 +530,25 @@ export class JSONCrdt extends DocumentEmitter {
   }
 }
 
+/** Which of two stamps is later: below 0, the second; above, the first; 0 for the same. */
+export function compareHlc(a: Hlc, b: Hlc): number {
+  // Replicas in order of their names' UTF-8, like everywhere.
+  return a.t - b.t || a.c - b.c || Buffer.compare(Buffer.from(a.r), Buffer.from(b.r));
+}
+
+/** A clock after one more operation of a replica; the given one stays as it is. */
+export function vcTick(clock: VectorClock, replica: ReplicaId): VectorClock {
+  return { ...clock, [replica]: (clock[replica] ?? 0) + 1 };
+}
+
+/** Whether an operation is the next of its source for somebody with this clock, who has all before it. */
+export function isCausallyReady(local: VectorClock, op: Op): boolean {
+  return Object.entries({ [op.src]: 0, ...op.deps }).every(([replica, number]) => {
+    const have = local[replica] ?? 0;
+    return replica === op.src ? number === have + 1 : number <= have;
+  });
+}
+
 /** JSON, or a whole number, which needs none. */
 type ValueText = string | number;
 
@@ -464,14 +557,15 @@ function valueText(value: JsonValue): ValueText {
 }
 
 /** Whether the addon takes a path as it is: most have a few keys and nothing else. */
-function isOfKeys(path: Path): path is string[] {
+function isOfKeys(path: Place): path is string[] {
   if (!Array.isArray(path) || path.length > KEYS_MAX) return false;
   for (let at = 0; at < path.length; at++) if (typeof path[at] !== 'string') return false;
   return true;
 }
 
-function pathText(path: Path): string {
-  if (!Array.isArray(path)) throw invalid('a path must be an array of strings and indices');
+function pathText(path: Place): string {
+  if (typeof path === 'string') return path;
+  if (!Array.isArray(path)) throw invalid('a path must be an array of strings and indices, or text');
   return JSON.stringify(path);
 }
 

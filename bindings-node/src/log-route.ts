@@ -1,10 +1,11 @@
+import { weakly } from './calls.js';
 import { LogLevel, type Logger } from './logger.js';
 import { type NativeLog, native } from './native.js';
 
 type Row = [level: number, timestamp: number, target: string, message: string, fields: object];
 
 interface Route {
-  log: NativeLog;
+  log: NativeLog | undefined;
   users: number;
   drain(): void;
 }
@@ -17,8 +18,8 @@ function open(logger: Logger): Route {
   // The records of the levels of this moment; the logger itself decides again for each.
   const level = Math.min(Math.max(4 - logger.getLevel(), 1), 4);
   const drain = () => {
-    for (;;) {
-      const rows = JSON.parse(log.take()) as Row[];
+    while (route.log) {
+      const rows = JSON.parse(route.log.take()) as Row[];
       if (rows.length === 0) return;
       for (const [level, , target, message, fields] of rows) {
         let child = children.get(target);
@@ -28,8 +29,9 @@ function open(logger: Logger): Route {
       }
     }
   };
-  const log = new (native().NativeLog)(level, drain);
-  return { log, users: 0, drain };
+  const route: Route = { log: undefined, users: 0, drain };
+  route.log = new (native().NativeLog)(level, weakly(route, (route) => route.drain()));
+  return route;
 }
 
 /** @internal Writes the library's own records to a logger until the returned function is called. */
@@ -47,6 +49,7 @@ export function routeLog(logger: Logger): () => void {
     if (used.users > 0) return;
     routes.delete(logger);
     used.drain();
-    used.log.close();
+    used.log?.close();
+    used.log = undefined;
   };
 }

@@ -11,7 +11,7 @@ export interface NodeMessage {
 
 type Step = IteratorResult<NodeMessage, undefined>;
 
-/** @internal What an iterator needs of its node. */
+/** @internal What an iterator needs of the delivery that it is of. */
 export interface IteratorHost {
   /** It takes part from now on. False when the node has ended. */
   join(iterator: MessageIterator): boolean;

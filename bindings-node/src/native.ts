@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-
+import { findAddon } from './addon.js';
 import { DistflowError } from './error.js';
 
 /**
@@ -17,7 +15,8 @@ export type NativeSend = (
 /** @internal */
 export interface NativeNode {
   receive(wanted: boolean, attended: boolean): void;
-  take(): string;
+  /** At most so many messages. */
+  take(room: number): string;
   sender(): NativeSend;
   flush(): void;
   discover(prefix: string | undefined, call: number): void;
@@ -56,6 +55,7 @@ export interface NativeSessionList {
   sessions(own?: string): string;
   take(): string;
   isConnected(): boolean;
+  completeness(): string;
   close(): void;
 }
 
@@ -72,6 +72,8 @@ export interface NativeDocument {
   canonical(): string;
   hash(): string;
   clock(): string;
+  snapshotPieces(most: number): string[];
+  mergePiece(piece: string): boolean;
   source(): string;
   since(clock: string): string;
   covers(clock: string): boolean;
@@ -94,7 +96,7 @@ export interface NativeDocument {
   dropTombstones(): void;
   expirePending(): void;
   drainPending(): void;
-  flush(isCheckpoint: boolean, call: number): void;
+  flush(isCheckpoint: boolean, call: number, wake: () => void): void;
   take(): string;
   close(): void;
 }
@@ -110,12 +112,7 @@ export interface Native {
   NativeNode: new (options: string, call: number, wake: () => void) => NativeNode;
   NativePmd: new (options: string, call: number, wake: () => void) => NativePmd;
   checkBroker(options: string): void;
-  NativeDocument: new (
-    replica: string,
-    initial: string,
-    options: string,
-    wake: () => void,
-  ) => NativeDocument;
+  NativeDocument: new (replica: string, initial: string, options: string) => NativeDocument;
   NativeSession: new (
     how: string,
     broker: string,
@@ -129,53 +126,32 @@ export interface Native {
   NativeLog: new (level: number, wake: () => void) => NativeLog;
   documentDifference(before: string, after: string): string;
   errorCodes(): string;
-  runCli(args: string[]): number;
+  /** `own`: the command that runs this command line again; empty if there is none. */
+  runCli(args: string[], own: string[]): number;
   version(): string;
 }
 
-/** @internal The folder of this package. */
-export const packageFolder = join(__dirname, '..');
-
-/** @internal Platforms in the names of files and packages, the likeliest first. */
-export function platforms(): string[] {
-  const name = `${process.platform}-${process.arch}`;
-  return process.platform === 'linux' ? [`${name}-gnu`, `${name}-musl`] : [name];
-}
-
 let loaded: Native | undefined;
+let folder: string | undefined;
 
 /**
- * @internal Loads the addon: the file in this package, else the one of the package for this
- * platform. Says what was tried when there is none.
+ * @internal The addon, which is loaded once. Errors: `io` when there is none, or the host refuses it;
+ * `abi_mismatch` for one of another version.
  */
 export function native(): Native {
   return (loaded ??= load());
 }
 
+/** @internal The folder that the addon was loaded from, once it is, if that is known. */
+export function addonFolder(): string | undefined {
+  return folder;
+}
+
 function load(): Native {
-  const tried: string[] = [];
-  for (const platform of platforms()) {
-    const file = join(packageFolder, `distflow.${platform}.node`);
-    for (const place of [file, `@distflow/native-${platform}`]) {
-      if (place === file && !existsSync(file)) {
-        tried.push(`  ${file}: no such file`);
-        continue;
-      }
-      try {
-        return checked(require(place) as Native, place);
-      } catch (error) {
-        if (error instanceof DistflowError) throw error;
-        const text = error instanceof Error ? error.message.split('\n')[0] : String(error);
-        tried.push(`  ${place}: ${text}`);
-      }
-    }
-  }
-  throw new DistflowError(
-    'io',
-    `@distflow/native has no addon for ${process.platform}-${process.arch}. Tried:\n` +
-      `${tried.join('\n')}\n` +
-      'Install it again with optional dependencies, or run `npm run build` in a source checkout.',
-  );
+  const found = findAddon();
+  const addon = checked(found.addon as Native, found.place);
+  folder = found.folder;
+  return addon;
 }
 
 function checked(addon: Native, place: string): Native {
@@ -188,26 +164,4 @@ function checked(addon: Native, place: string): Native {
     );
   }
   return addon;
-}
-
-/** @internal The small `distflow` executable, if this package or the platform's carries it. */
-export function executable(): string | undefined {
-  const own = join(packageFolder, 'bin', 'distflow');
-  if (existsSync(own)) return own;
-  for (const platform of platforms()) {
-    try {
-      const manifest = require.resolve(`@distflow/native-${platform}/package.json`);
-      const file = join(manifest, '..', 'bin', 'distflow');
-      if (existsSync(file)) return file;
-    } catch {
-      // Not installed.
-    }
-  }
-  return undefined;
-}
-
-/** @internal The command that launches a PMD: the executable, else this Node with the script. */
-export function launcher(): string[] {
-  const file = executable();
-  return file ? [file] : [process.execPath, join(packageFolder, 'bin', 'distflow.js')];
 }

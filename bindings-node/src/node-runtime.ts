@@ -1,5 +1,3 @@
-import { EventEmitter } from 'node:events';
-
 import {
   Calls,
   type Result,
@@ -7,24 +5,28 @@ import {
   bounded,
   hold,
   letGo,
-  rethrow,
+  traced,
   waitOptions,
+  weakly,
 } from './calls.js';
+import { Delivery, type DeliveryHost } from './delivery.js';
+import { TypedEmitter } from './emitter.js';
 import {
   DistflowError,
   type NativeFailure,
   fromFailure,
   fromThrown,
   invalid,
-  notStarted,
+  notRunning,
 } from './error.js';
 import { stringify } from './frame.js';
+import { INSPECT, inspected } from './inspect.js';
 import { routeLog } from './log-route.js';
-import { MessageIterator, type NodeMessage } from './messages.js';
+import type { NodeMessage } from './messages.js';
 import { type NativeNode, type NativeSend, native } from './native.js';
 import { AWAITED, type NodeRuntimeEvents, type SendFailure } from './node-events.js';
-import { type NodeRuntimeOptions, nodeOptions } from './options.js';
-import { addLive, processWide, removeLive } from './process-wide.js';
+import { type NodeRuntimeOptions, checkKnown, concurrency, nodeOptions } from './options.js';
+import { type Starting, addLive, processWide, removeLive } from './process-wide.js';
 import type { MessageHandler, MessageMetadata, NodeInfo, PeerInfo } from './types.js';
 
 export type { NodeRuntimeEvents, SendFailure } from './node-events.js';
@@ -56,8 +58,8 @@ export interface DiscoverOptions extends WaitOptions {
 }
 
 /** Messages of one sender and one millisecond; without a payload, one message that has none. */
-type Group = [from: string, timestamp: number, ...payloads: unknown[]];
-const FIRST_PAYLOAD = 2;
+type Group = [from: string, alias: string, timestamp: number, ...payloads: unknown[]];
+const FIRST_PAYLOAD = 3;
 type EventRow = [name: string, ...args: unknown[]];
 
 interface Taken {
@@ -76,11 +78,20 @@ interface Started {
 // What `send` returns when there is nothing to wait for, as a rule; made once.
 const DONE: Promise<void> = Promise.resolve();
 const NO_RESULTS: Result[] = [];
-
-type Listener = (...args: any[]) => void;
+const SEND_OPTIONS = ['signal', 'timeoutMs'];
+const DISCOVER_OPTIONS = ['prefix', ...SEND_OPTIONS];
 
 // Known only here: a program in JavaScript could call the constructor otherwise.
 const MAKE = Symbol();
+
+/** A class of nodes, for methods that give instances of the class they are called on. */
+interface NodeClass<T> {
+  readonly prototype: T;
+}
+
+function make<T extends NodeRuntime>(kind: NodeClass<T>): T {
+  return new (kind as unknown as new (key: unknown) => T)(MAKE);
+}
 
 /** The part of a start's options that is about waiting for it; `nodeOptions` checks the rest. */
 function startWait(options: NodeRuntimeOptions | null | undefined): WaitOptions | undefined {
@@ -105,8 +116,8 @@ function startWait(options: NodeRuntimeOptions | null | undefined): WaitOptions 
  * What a listener throws becomes an `uncaughtException`; other listeners and messages are not
  * affected.
  */
-export class NodeRuntime extends EventEmitter {
-  readonly #calls = new Calls();
+export class NodeRuntime extends TypedEmitter<NodeRuntimeEvents> {
+  readonly #calls = new Calls(this);
   /** A message was sent in this turn of the loop: further ones are held, to be written together. */
   #sending = false;
   #holding = false;
@@ -126,58 +137,82 @@ export class NodeRuntime extends EventEmitter {
   #holds = false;
   #closeLog: (() => void) | undefined;
 
-  /** The `message` listeners, until one comes or goes. */
-  #listeners: Function[] | undefined;
-  readonly #iterators = new Set<MessageIterator>();
-  /** Whether the addon hands out messages. */
-  #receives = false;
-  /** Whether somebody wants messages, now or later: then none is dropped. */
-  #attended = false;
-  /** Messages taken from the addon for which there was nobody any more. */
-  #held: NodeMessage[] = [];
-  #drainScheduled = false;
+  #delivery: Delivery | undefined;
+  /** The counters at the end. */
+  #counts: Record<string, number> = {};
   /** Events that wait until whoever started the node had a chance to listen. */
   #early: EventRow[] | undefined;
 
   /**
-   * Nodes come from {@link NodeRuntime.start} or {@link NodeRuntime.create}; `new` fails with
-   * `invalid_argument`.
+   * Nodes come from {@link NodeRuntime.start} or {@link NodeRuntime.create}; `new NodeRuntime` fails
+   * with `invalid_argument`. On a subclass, the two give instances of it. Its constructor may also be
+   * called by a function of its own, which then starts the node by {@link NodeRuntime.initialize}.
    */
   protected constructor(key?: unknown) {
     super();
-    if (key !== MAKE) throw invalid('call NodeRuntime.start or NodeRuntime.create, without new');
+    if (key !== MAKE && new.target === NodeRuntime) {
+      throw invalid('call NodeRuntime.start or NodeRuntime.create, without new');
+    }
   }
 
   /**
    * The node of this process. The first call starts it; later ones return the same object and
-   * ignore their options. After its `shutdown`, a call starts a new one. Each worker thread would
-   * have its own, but only one may run in a process; see {@link NodeRuntime.create}.
+   * ignore their options, with a warning when those ask for another name. After its `shutdown`, a call
+   * starts a new one. Each worker thread would have its own, but only one may run in a process; see
+   * {@link NodeRuntime.create}.
    *
    * Errors: `already_running` (`Node already running in this process`), those of
    * {@link NodeRuntime.create}.
    */
-  static start(options: NodeRuntimeOptions = {}): Promise<NodeRuntime> {
+  static async start<T extends NodeRuntime = NodeRuntime>(
+    this: NodeClass<T>,
+    options: NodeRuntimeOptions = {},
+  ): Promise<T> {
     const shared = processWide();
-    let signal: AbortSignal | undefined;
-    try {
-      ({ signal } = waitOptions(startWait(options)));
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    if (shared.node) return Promise.resolve(shared.node);
-    const starting = (shared.starting ??= NodeRuntime.#begin(options));
+    // A function of its own, as in the original, it still makes nodes.
+    const kind: NodeClass<T> = this ?? NodeRuntime;
+    const { signal } = waitOptions(startWait(options));
+    if (shared.node) return NodeRuntime.#shared(kind, shared.node, options);
+    const isFirst = !shared.starting;
+    const starting = (shared.starting ??= NodeRuntime.#begin(make(kind), options));
     starting.waiters += 1;
-    return bounded(starting.promise, { signal }, 'the start', () => {
+    const wait = traced(starting.promise, NodeRuntime.start);
+    const node = await bounded(wait, { signal }, 'the start', () => {
       starting.waiters -= 1;
       if (starting.waiters === 0) starting.giveUp();
     });
+    return NodeRuntime.#shared(kind, node, isFirst ? {} : options);
   }
 
-  static #begin(options: NodeRuntimeOptions): NonNullable<
-    ReturnType<typeof processWide>['starting']
-  > {
+  /** The node that is there, for a caller who may have wanted another. */
+  static #shared<T extends NodeRuntime>(
+    kind: NodeClass<T>,
+    node: NodeRuntime,
+    options: NodeRuntimeOptions,
+  ): T {
+    // Another copy of this package has another class; that node is as good.
+    const isAnother = kind !== (NodeRuntime as NodeClass<NodeRuntime>);
+    if (isAnother && !(node instanceof (kind as unknown as new () => T))) {
+      const text = 'A NodeRuntime of another class is already running in this process';
+      throw new DistflowError('already_running', text);
+    }
+    for (const [name, is] of [
+      ['alias', node.getAlias()],
+      ['nodeId', node.getNodeId()],
+    ] as const) {
+      const wanted = options?.[name];
+      if (wanted === undefined || wanted === null || wanted === is) continue;
+      process.emitWarning(
+        `start({ ${name}: '${wanted}' }) gives the node of this process, whose ${name} is ` +
+          `${is === undefined ? 'not set' : `'${is}'`}; NodeRuntime.create makes a node of its own`,
+        { type: 'DistflowWarning', code: 'DISTFLOW_SAME_NODE' },
+      );
+    }
+    return node as T;
+  }
+
+  static #begin(node: NodeRuntime, options: NodeRuntimeOptions): Starting {
     const shared = processWide();
-    const node = new NodeRuntime(MAKE);
     const former = shared.ending;
     const run = async () => {
       // It may still be about to end.
@@ -187,7 +222,7 @@ export class NodeRuntime extends EventEmitter {
       shared.node = node;
       return node;
     };
-    const starting = {
+    const starting: Starting = {
       promise: undefined as unknown as Promise<NodeRuntime>,
       waiters: 0,
       giveUp: () => {
@@ -221,23 +256,37 @@ export class NodeRuntime extends EventEmitter {
    * `node_id_in_use`, `pmd_unavailable`, `not_pmd`, `pmd_launch_failed`, `address_in_use`,
    * `timeout`, `aborted`.
    */
-  static async create(options: NodeRuntimeOptions = {}): Promise<NodeRuntime> {
+  static async create<T extends NodeRuntime = NodeRuntime>(
+    this: NodeClass<T>,
+    options: NodeRuntimeOptions = {},
+  ): Promise<T> {
     const { signal } = waitOptions(startWait(options));
-    const node = new NodeRuntime(MAKE);
+    const node = make<T>(this ?? NodeRuntime);
     return bounded(node.#open(options, false), { signal }, 'the start', () => node.abandon());
+  }
+
+  /**
+   * For subclasses with a way of their own to be made: starts this node as
+   * {@link NodeRuntime.create} does. Errors: as there; `already_running` for the second call.
+   */
+  protected async initialize(options: NodeRuntimeOptions = {}): Promise<void> {
+    if (this.#native || this.#ended) {
+      throw new DistflowError('already_running', 'this node was started already');
+    }
+    const { signal } = waitOptions(startWait(options));
+    await bounded(this.#open(options, false), { signal }, 'the start', () => this.abandon());
   }
 
   async #open(options: NodeRuntimeOptions, exclusive: boolean): Promise<this> {
     const text = nodeOptions(options, exclusive);
     const addon = native();
+    this.#delivery = new Delivery(this.#deliveryHost(), concurrency(options));
     this.#closeLog = options.logger ? routeLog(options.logger) : undefined;
-    const call = this.#calls.next();
-    const starting = this.#calls.wait<Started>(call);
-    try {
-      this.#native = new addon.NativeNode(text, call, () => this.#take());
-    } catch (error) {
-      this.#calls.failAll(() => fromThrown(error));
-    }
+    const wake = weakly(this, NodeRuntime.#take);
+    const starting = this.#calls.ask<Started>((call) => {
+      this.#native = new addon.NativeNode(text, call, wake);
+    });
+    this.#updateHold();
     try {
       const { nodeId, alias, port } = await starting;
       this.#nodeId = nodeId;
@@ -258,18 +307,21 @@ export class NodeRuntime extends EventEmitter {
    * The message is anything that JSON holds; what it can't (a BigInt, a cycle) is an error of code
    * `invalid_json`. `undefined` arrives as `undefined`.
    *
-   * Errors: `not_started` (`Node not started`), `resolve_failed` (`Failed to resolve target: x`),
+   * Errors: `closed` (`Node not started`), `resolve_failed` (`Failed to resolve target: x`),
    * `connection_failed`, `too_large`, `invalid_json`, `busy`, `aborted`, `timeout`. After the last
    * two the message may still be sent.
    */
   send(target: string, message: any, options?: WaitOptions): Promise<void> {
     const node = this.#native;
-    if (!node || this.#closing) return Promise.reject(notStarted());
+    if (!node || this.#closing) return Promise.reject(notRunning(!!this.#closing));
     const calls = this.#calls;
     let call: number;
     try {
       if (typeof target !== 'string') throw invalid('the target must be a string');
-      if (options) options = waitOptions(options);
+      if (options) {
+        checkKnown(options, SEND_OPTIONS);
+        options = waitOptions(options);
+      }
       const text = stringify(message);
       call = calls.next();
       if (this.#sending) {
@@ -286,7 +338,7 @@ export class NodeRuntime extends EventEmitter {
     } catch (error) {
       return Promise.reject(error instanceof DistflowError ? error : fromThrown(error));
     }
-    const sent = calls.wait<void>(call).then(() => {});
+    const sent = calls.wait<void>(call);
     return options ? bounded(sent, options, 'the send') : sent;
   }
 
@@ -302,20 +354,19 @@ export class NodeRuntime extends EventEmitter {
   }
 
   /**
-   * Asks the PMD for everyone else. Errors: `not_started` (`Node not started`),
+   * Asks the PMD for everyone else. Errors: `closed` (`Node not started`),
    * `pmd_unavailable`, `timeout`, `aborted`.
    */
   async discover(options: DiscoverOptions = {}): Promise<PeerInfo[]> {
     const node = this.#native;
-    if (!node || this.#closing) throw notStarted();
+    if (!node || this.#closing) throw notRunning(!!this.#closing);
     const wait = waitOptions(options);
+    checkKnown(options ?? {}, DISCOVER_OPTIONS);
     const prefix = options?.prefix;
     if (prefix !== undefined && typeof prefix !== 'string') {
       throw invalid('prefix must be a string');
     }
-    const call = this.#calls.next();
-    const found = this.#calls.wait<NodeInfo[]>(call);
-    node.discover(prefix, call);
+    const found = this.#calls.ask<NodeInfo[]>((call) => node.discover(prefix, call));
     const peers = await bounded(found, wait, 'the discovery');
     return peers.map(({ alias, nodeId, host, port, meta }) => ({
       ...(alias === undefined ? {} : { alias }),
@@ -351,10 +402,10 @@ export class NodeRuntime extends EventEmitter {
     return this.#native?.isRegistered() ?? false;
   }
 
-  /** The counters; all 0 after the end. */
+  /** The counters; after the end, as they were then. */
   stats(): NodeStats {
-    const counts = this.#native ? (JSON.parse(this.#native.stats()) as Record<string, number>) : {};
-    const held = this.#held.length;
+    const counts = this.#count();
+    const held = this.#delivery?.held ?? 0;
     return {
       sent: counts['sent'] ?? 0,
       delivered: Math.max((counts['delivered'] ?? 0) - held, 0),
@@ -365,6 +416,11 @@ export class NodeRuntime extends EventEmitter {
       waiting: (counts['waiting'] ?? 0) + held,
       badFrames: counts['bad_frames'] ?? 0,
     };
+  }
+
+  #count(): Record<string, number> {
+    if (!this.#native) return this.#counts;
+    return JSON.parse(this.#native.stats()) as Record<string, number>;
   }
 
   /** Keeps Node alive while the node runs, whether or not anybody listens to it. */
@@ -382,7 +438,8 @@ export class NodeRuntime extends EventEmitter {
   }
 
   #updateHold(): void {
-    const wanted = !this.#ended && (this.#keeps ?? this.#isListenedTo());
+    const runs = this.#native !== undefined && !this.#ended;
+    const wanted = runs && (this.#keeps ?? this.#isListenedTo());
     if (wanted === this.#holds) return;
     this.#holds = wanted;
     if (wanted) hold();
@@ -407,8 +464,7 @@ export class NodeRuntime extends EventEmitter {
     const shared = processWide();
     const node = this.#native;
     if (!node) return this.#finish();
-    const call = this.#calls.next();
-    const ending = this.#calls.wait<void>(call);
+    const ending = this.#calls.ask<void>((call) => node.shutdown(call));
     if (shared.node === this) {
       shared.node = undefined;
       const ended = ending.then(
@@ -420,7 +476,6 @@ export class NodeRuntime extends EventEmitter {
         if (shared.ending === ended) shared.ending = undefined;
       });
     }
-    node.shutdown(call);
     try {
       await ending;
     } finally {
@@ -432,13 +487,12 @@ export class NodeRuntime extends EventEmitter {
   #finish(): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#counts = this.#count();
     this.abandon();
     this.#native = this.#send = undefined;
     this.#updateHold();
     removeLive(this);
-    this.#held = [];
-    for (const iterator of this.#iterators) iterator.end();
-    this.#iterators.clear();
+    this.#delivery?.end();
     this.#calls.failAll(() => new DistflowError('closed', 'the node was shut down'));
     this.#closeLog?.();
   }
@@ -459,43 +513,40 @@ export class NodeRuntime extends EventEmitter {
    * mailbox. A pending step keeps Node alive.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<NodeMessage> {
-    return new MessageIterator({
-      join: (iterator) => {
-        if (this.#ended) return false;
-        this.#iterators.add(iterator);
-        this.#flow();
-        return true;
-      },
-      leave: (iterator, left) => {
-        this.#iterators.delete(iterator);
-        // Others have got theirs already.
-        if (!this.#isWanted() && !this.#ended) this.#held = left.concat(this.#held);
-        this.#flow();
-      },
-      emptied: () => this.#flow(),
-    });
+    if (!this.#delivery) throw notRunning(!!this.#closing);
+    return this.#delivery.iterator();
+  }
+
+  /** @internal What `console.log` shows. */
+  [INSPECT](...args: unknown[]): string {
+    const state = this.#ended ? 'closed' : this.isRegistered() ? 'registered' : 'not registered';
+    const { sent, delivered, dropped, waiting } = this.stats();
+    const stats = { sent, delivered, dropped, waiting };
+    const of = { alias: this.#alias, nodeId: this.#nodeId, port: this.#port, state, stats };
+    return inspected(this, of, args);
   }
 
   // -------------------------------------------------------------------- what comes from the addon
 
-  #take(): void {
-    const node = this.#native;
-    if (!node || this.#ended) return;
-    const { m, e, r = NO_RESULTS, more } = JSON.parse(node.take()) as Taken;
-    if (!this.#started && r.length > 0) {
+  static #take(runtime: NodeRuntime): void {
+    const node = runtime.#native;
+    const delivery = runtime.#delivery;
+    if (!node || !delivery || runtime.#ended) return;
+    const { m, e, r = NO_RESULTS, more } = JSON.parse(node.take(delivery.room)) as Taken;
+    if (!runtime.#started && r.length > 0) {
       // The result of the start; listeners come after it.
-      this.#started = true;
-      this.#early = e ?? [];
-      setImmediate(() => this.#emitEarly());
-      this.#calls.settle(r);
+      runtime.#started = true;
+      runtime.#early = e ?? [];
+      setImmediate(() => runtime.#emitEarly());
+      runtime.#calls.settle(r);
       return;
     }
     // Whoever started the node has had the chance to listen.
-    this.#emitEarly();
-    if (e) for (const row of e) this.#emitEvent(row);
-    if (m) this.#dispatch(m);
-    this.#calls.settle(r);
-    if (more) setImmediate(() => this.#take());
+    runtime.#emitEarly();
+    if (e) for (const row of e) runtime.#emitEvent(row);
+    if (m) runtime.#dispatch(delivery, m);
+    runtime.#calls.settle(r);
+    if (more) setImmediate(() => NodeRuntime.#take(runtime));
   }
 
   #emitEarly(): void {
@@ -513,175 +564,35 @@ export class NodeRuntime extends EventEmitter {
       const [to, messages, error] = args as [string, number, NativeFailure];
       args = [{ to, messages, error: fromFailure(error) } satisfies SendFailure];
     }
-    this.#call(this.rawListeners(name), args);
+    this.tell(name, args);
   }
 
-  #call(listeners: Function[], args: unknown[]): void {
-    for (const listener of listeners) {
-      try {
-        Reflect.apply(listener, this, args);
-      } catch (error) {
-        rethrow(error);
-      }
-    }
-  }
-
-  #dispatch(groups: Group[]): void {
+  #dispatch(delivery: Delivery, groups: Group[]): void {
     const to = this.#nodeId;
     for (const group of groups) {
-      const [from, timestamp] = group;
+      const [from, alias, timestamp] = group;
       // One that has no payload is a message all the same.
       const end = Math.max(group.length, FIRST_PAYLOAD + 1);
       for (let at = FIRST_PAYLOAD; at < end; at++) {
-        this.#deliver(group[at], { from, to, timestamp });
+        const meta: MessageMetadata = { from, to, timestamp };
+        if (alias) meta.alias = alias;
+        delivery.deliver(group[at], meta);
       }
     }
-    this.#flow();
+    delivery.flow();
   }
 
-  #deliver(payload: unknown, meta: MessageMetadata): void {
-    if (this.#ended) return;
-    if (this.#held.length > 0 || !this.#isWanted()) {
-      // The last listener left within this batch, or one came back and the earlier go first.
-      this.#held.push({ payload, meta });
-      return;
-    }
-    this.#give(payload, meta);
+  #deliveryHost(): DeliveryHost {
+    return {
+      listeners: () => this.rawListeners('message'),
+      call: (listener, payload, meta) => listener.call(this, payload, meta),
+      receive: (wanted, attended) => this.#native?.receive(wanted, attended),
+    };
   }
 
-  #give(payload: unknown, meta: MessageMetadata): void {
-    const listeners = (this.#listeners ??= this.rawListeners('message'));
-    for (let at = 0; at < listeners.length; at++) {
-      try {
-        (listeners[at] as Listener).call(this, payload, meta);
-      } catch (error) {
-        rethrow(error);
-      }
-    }
-    if (this.#iterators.size === 0) return;
-    for (const iterator of this.#iterators) iterator.push({ payload, meta });
-  }
-
-  #isWanted(): boolean {
-    return (this.#listeners ??= this.rawListeners('message')).length + this.#iterators.size > 0;
-  }
-
-  /** Has the addon hand out messages exactly while somebody wants more. */
-  #flow(): void {
-    if (!this.#native || this.#ended) return;
-    const attended = this.#isWanted();
-    let wanted = attended;
-    for (const iterator of this.#iterators) wanted &&= iterator.isEmpty;
-    if (wanted && this.#held.length > 0) {
-      wanted = false;
-      if (!this.#drainScheduled) {
-        this.#drainScheduled = true;
-        // Not at once: listeners that are added together each get all.
-        setImmediate(() => this.#drain());
-      }
-    }
-    if (wanted === this.#receives && attended === this.#attended) return;
-    this.#receives = wanted;
-    this.#attended = attended;
-    this.#native.receive(wanted, attended);
-  }
-
-  /** Gives out what nobody wanted before. */
-  #drain(): void {
-    this.#drainScheduled = false;
-    const held = this.#held;
-    this.#held = [];
-    let at = 0;
-    for (; at < held.length && this.#isWanted() && !this.#ended; at++) {
-      const { payload, meta } = held[at] as NodeMessage;
-      this.#give(payload, meta);
-    }
-    if (at < held.length && !this.#ended) this.#held = held.slice(at).concat(this.#held);
-    this.#flow();
-  }
-
-  #listenersChanged(event: string | symbol | undefined): this {
+  /** @internal */
+  protected override listenersChanged(event: string | symbol | undefined): void {
     this.#updateHold();
-    if (event === 'message' || event === undefined) {
-      this.#listeners = undefined;
-      this.#flow();
-    }
-    return this;
-  }
-
-  // ---------------------------------------------------------------------------- EventEmitter
-
-  override on<E extends keyof NodeRuntimeEvents>(
-    event: E,
-    listener: (...args: NodeRuntimeEvents[E]) => void,
-  ): this;
-  override on(event: string | symbol, listener: Listener): this;
-  override on(event: string | symbol, listener: Listener): this {
-    super.on(event, listener);
-    return this.#listenersChanged(event);
-  }
-
-  override addListener<E extends keyof NodeRuntimeEvents>(
-    event: E,
-    listener: (...args: NodeRuntimeEvents[E]) => void,
-  ): this;
-  override addListener(event: string | symbol, listener: Listener): this;
-  override addListener(event: string | symbol, listener: Listener): this {
-    return this.on(event, listener);
-  }
-
-  override once<E extends keyof NodeRuntimeEvents>(
-    event: E,
-    listener: (...args: NodeRuntimeEvents[E]) => void,
-  ): this;
-  override once(event: string | symbol, listener: Listener): this;
-  override once(event: string | symbol, listener: Listener): this {
-    super.once(event, listener);
-    return this.#listenersChanged(event);
-  }
-
-  override prependListener<E extends keyof NodeRuntimeEvents>(
-    event: E,
-    listener: (...args: NodeRuntimeEvents[E]) => void,
-  ): this;
-  override prependListener(event: string | symbol, listener: Listener): this;
-  override prependListener(event: string | symbol, listener: Listener): this {
-    super.prependListener(event, listener);
-    return this.#listenersChanged(event);
-  }
-
-  override prependOnceListener<E extends keyof NodeRuntimeEvents>(
-    event: E,
-    listener: (...args: NodeRuntimeEvents[E]) => void,
-  ): this;
-  override prependOnceListener(event: string | symbol, listener: Listener): this;
-  override prependOnceListener(event: string | symbol, listener: Listener): this {
-    super.prependOnceListener(event, listener);
-    return this.#listenersChanged(event);
-  }
-
-  override removeListener<E extends keyof NodeRuntimeEvents>(
-    event: E,
-    listener: (...args: NodeRuntimeEvents[E]) => void,
-  ): this;
-  override removeListener(event: string | symbol, listener: Listener): this;
-  override removeListener(event: string | symbol, listener: Listener): this {
-    super.removeListener(event, listener);
-    return this.#listenersChanged(event);
-  }
-
-  override off<E extends keyof NodeRuntimeEvents>(
-    event: E,
-    listener: (...args: NodeRuntimeEvents[E]) => void,
-  ): this;
-  override off(event: string | symbol, listener: Listener): this;
-  override off(event: string | symbol, listener: Listener): this {
-    return this.removeListener(event, listener);
-  }
-
-  override removeAllListeners(event?: string | symbol): this {
-    if (event === undefined) super.removeAllListeners();
-    else super.removeAllListeners(event);
-    return this.#listenersChanged(event);
+    if (event === 'message' || event === undefined) this.#delivery?.listenersChanged();
   }
 }

@@ -46,6 +46,7 @@ export const textOf = new LastText();
 export function encodeOp(op: Op): string {
   const known = textOf.get(op);
   if (known !== undefined) return known;
-  const { id, kind, path, value, hlc, deps, src } = op;
-  return JSON.stringify({ id, kind, path, value, hlc: { t: hlc.t, c: hlc.c, r: hlc.r }, deps, src });
+  const { id, kind, path, value, hlc, deps, src, ended } = op;
+  const stamp = { t: hlc.t, c: hlc.c, r: hlc.r };
+  return JSON.stringify({ id, kind, path, value, hlc: stamp, deps, src, ended });
 }

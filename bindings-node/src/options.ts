@@ -1,7 +1,7 @@
 import type { WaitOptions } from './calls.js';
 import { invalid } from './error.js';
 import type { Logger } from './logger.js';
-import { launcher } from './native.js';
+import { launcher } from './launcher.js';
 import type { MailboxConfig } from './types.js';
 
 /** Options of a node. All have defaults. */
@@ -18,6 +18,12 @@ export interface NodeRuntimeOptions extends Pick<WaitOptions, 'signal'> {
   autoStart?: boolean | undefined;
   /** Bounds of the mailbox. Default 1000 messages, 16 MiB, `drop-newest`. */
   mailbox?: MailboxConfig | undefined;
+  /**
+   * Messages that may be handled at once: those whose handlers have returned promises that have not
+   * settled. Further ones wait in the mailbox. Default `mailbox.maxSize`. With 1, a handler is done
+   * with a message before the next begins; it must not wait for another message then.
+   */
+  concurrency?: number | undefined;
   /** Metadata that `discover` and `peers` show to others, at most 4096 bytes of JSON. */
   meta?: Record<string, unknown> | undefined;
   /** Send heartbeats, so that a frozen process is noticed. Default false. */
@@ -84,11 +90,51 @@ export function checkObject(options: unknown, what = 'the options'): void {
   }
 }
 
+/**
+ * @internal Whether every option is one that exists; those that are undefined do not count. Error:
+ * `invalid_argument`.
+ */
+export function checkKnown(options: object, names: readonly string[], of = ''): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || names.includes(name)) continue;
+    throw invalid(`there is no option ${of}${name}; there are ${names.join(', ')}`);
+  }
+}
+
+// Checked by the compiler to be all of them.
+const NODE_OPTIONS = Object.keys({
+  alias: 0, nodeId: 0, pmdPort: 0, pmdHost: 0, autoStart: 0, mailbox: 0, concurrency: 0, meta: 0,
+  useHeartbeat: 0, heartbeatIntervalMs: 0, listenHost: 0, listenPort: 0, insecure: 0,
+  advertisedHost: 0, pmdAutoShutdownMs: 0, embedPmd: 0, startTimeoutMs: 0, requestTimeoutMs: 0,
+  maxFrameBytes: 0, maxQueueBytes: 0, logger: 0, signal: 0,
+} satisfies Record<keyof NodeRuntimeOptions, 0>);
+const MAILBOX_OPTIONS = Object.keys({
+  maxSize: 0, maxBytes: 0, overflow: 0,
+} satisfies Record<keyof MailboxConfig, 0>);
+const PMD_OPTIONS = Object.keys({
+  port: 0, host: 0, insecure: 0, autoShutdownDelay: 0, ttl: 0, cleanupInterval: 0,
+} satisfies Record<keyof PMDOptions, 0>);
+
+const MAX_SIZE_DEFAULT = 1000;
+
+/**
+ * @internal How many messages of a node may be handled at once. As many as may wait is a bound that
+ * its user has chosen, and leaves room for handlers that wait for messages that come later: with
+ * fewer, they would wait for ever.
+ */
+export function concurrency(given: NodeRuntimeOptions): number {
+  const number = count(given, 'concurrency');
+  if (number === 0) throw invalid('concurrency must be a whole number from 1');
+  return number ?? Math.max(given.mailbox?.maxSize ?? MAX_SIZE_DEFAULT, 1);
+}
+
 /** @internal Options of a node as the addon wants them. Error: `invalid_argument`. */
 export function nodeOptions(given: NodeRuntimeOptions, exclusive: boolean): string {
   checkObject(given);
+  checkKnown(given, NODE_OPTIONS);
   const mailbox: MailboxConfig = given.mailbox ?? {};
-  if (typeof mailbox !== 'object') throw invalid('mailbox must be an object');
+  checkObject(mailbox, 'mailbox');
+  checkKnown(mailbox, MAILBOX_OPTIONS, 'mailbox.');
   const { meta } = given;
   if (meta !== undefined && (typeof meta !== 'object' || meta === null || Array.isArray(meta))) {
     throw invalid('meta must be an object');
@@ -148,6 +194,7 @@ export interface PMDOptions {
 /** @internal Options of a PMD as the addon wants them. Error: `invalid_argument`. */
 export function pmdOptions(given: PMDOptions): string {
   checkObject(given);
+  checkKnown(given, PMD_OPTIONS);
   return JSON.stringify({
     host: member(given, 'host', 'string'),
     port: count(given, 'port', PORT_MAX),

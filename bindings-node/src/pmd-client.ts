@@ -1,39 +1,31 @@
-import { EventEmitter } from 'node:events';
 import type { Socket } from 'node:net';
 
+import { TypedEmitter } from './emitter.js';
 import { DistflowError, fromPmd, fromSocket } from './error.js';
 import { FrameReader, PMD_ANSWER_BYTES_MAX, PMD_FRAME_BYTES_MAX, encodeFrame, net } from './frame.js';
-import type { NodeInfo } from './types.js';
+import { INSPECT, inspected } from './inspect.js';
+import { type Message, MessageType, type NodeInfo } from './types.js';
 
-export type { NodeInfo } from './types.js';
+export { MessageType } from './types.js';
+export type { Message, NodeInfo, RegisterPayload } from './types.js';
 
 const PORT_DEFAULT = 4369;
 const REQUEST_TIMEOUT_MS = 5000;
 
-/** Words in the member `type` of a PMD's messages. */
-export enum MessageType {
-  REGISTER = 'register',
-  UNREGISTER = 'unregister',
-  RESOLVE = 'resolve',
-  LIST = 'list',
-  HEARTBEAT = 'heartbeat',
-  WATCH = 'watch',
-  RESPONSE = 'response',
-  EVENT = 'event',
-}
-
-/** A message to or from a PMD. */
-export interface Message {
-  /** What it is. */
-  type: MessageType | string;
-  /** Its content. */
-  payload: any;
-  /** Given by the client, repeated in the response; absent in events. */
-  requestId?: string;
-}
-
 /** What a watching client hears of: a node came, or a node went. */
 export type PeerEvent = 'peer:join' | 'peer:leave';
+
+/** Events of a {@link PMDClient} and their arguments. */
+export interface PMDClientEvents {
+  /** A node registered; after {@link PMDClient.watch}. */
+  'peer:join': [peer: NodeInfo];
+  /** A node left; after {@link PMDClient.watch}. */
+  'peer:leave': [peer: NodeInfo];
+  /** The connection was lost; not after {@link PMDClient.disconnect}. */
+  disconnect: [];
+  /** What went wrong with it, before that. */
+  error: [error: DistflowError];
+}
 
 interface Pending {
   resolve(payload: any): void;
@@ -51,7 +43,7 @@ interface Pending {
  * Every request fails with `Not connected to PMD` without a connection, or when it is lost, with
  * `Request timeout` after 5 s, and with the PMD's own text when the PMD refuses it.
  */
-export class PMDClient extends EventEmitter {
+export class PMDClient extends TypedEmitter<PMDClientEvents> {
   readonly #host: string;
   readonly #port: number;
   readonly #pending = new Map<string, Pending>();
@@ -214,6 +206,12 @@ export class PMDClient extends EventEmitter {
     this.#socket = undefined;
     socket?.destroy();
     this.#failPending();
+  }
+
+  /** @internal What `console.log` shows. */
+  [INSPECT](...args: unknown[]): string {
+    const of = { host: this.#host, port: this.#port, isConnected: this.#socket !== undefined };
+    return inspected(this, of, args);
   }
 
   /** Closes the connection at the end of an `await using` block. */

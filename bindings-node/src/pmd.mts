@@ -1,2 +1,4 @@
 // The same module as the CommonJS one, for ESM.
+import './place.mjs';
+
 export * from './pmd.js';

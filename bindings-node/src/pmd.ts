@@ -1,13 +1,14 @@
-import { EventEmitter } from 'node:events';
-
-import { Calls, Hold, type Result, rethrow } from './calls.js';
-import { DistflowError, fromThrown } from './error.js';
+import { Calls, Hold, type Result, weakly } from './calls.js';
+import { TypedEmitter } from './emitter.js';
+import { DistflowError } from './error.js';
+import { INSPECT, inspected } from './inspect.js';
 import { type NativePmd, native } from './native.js';
 import { type PMDOptions, checkObject, pmdOptions } from './options.js';
-import type { NodeInfo } from './types.js';
+import { type NodeInfo } from './types.js';
 
 export type { PMDOptions } from './options.js';
-export type { NodeInfo } from './types.js';
+export { MessageType } from './types.js';
+export type { Message, NodeInfo, RegisterPayload } from './types.js';
 
 /** A node as an embedded PMD has it. */
 export type RegisteredNode = Omit<NodeInfo, 'lastHeartbeat'>;
@@ -33,14 +34,16 @@ interface Taken {
  *
  * Like any server, it keeps Node alive while it serves; {@link PMD.unref} says otherwise.
  */
-export class PMD extends EventEmitter {
+export class PMD extends TypedEmitter<PMDEvents> {
   readonly #options: PMDOptions;
-  readonly #calls = new Calls();
+  readonly #calls = new Calls(this);
   #native: NativePmd | undefined;
   #starting: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #port = 0;
-  readonly #hold = new Hold();
+  readonly #hold = new Hold(this);
+  /** What has been told of the registry, for {@link PMD.getRegistry}. */
+  readonly #registry = new Map<string, NodeInfo>();
 
   constructor(options: PMDOptions = {}) {
     super();
@@ -62,13 +65,10 @@ export class PMD extends EventEmitter {
 
   async #start(): Promise<void> {
     const options = pmdOptions(this.#options);
-    const call = this.#calls.next();
-    const started = this.#calls.wait<number>(call);
-    try {
-      this.#native = new (native().NativePmd)(options, call, () => this.#take());
-    } catch (error) {
-      this.#calls.failAll(() => fromThrown(error));
-    }
+    const wake = weakly(this, PMD.#take);
+    const started = this.#calls.ask<number>((call) => {
+      this.#native = new (native().NativePmd)(options, call, wake);
+    });
     try {
       this.#port = await started;
       this.#hold.serve(this.#port !== 0);
@@ -89,10 +89,15 @@ export class PMD extends EventEmitter {
     if (!pmd || this.#port === 0) {
       throw new DistflowError('closed', 'the PMD is not running');
     }
-    const call = this.#calls.next();
-    const nodes = this.#calls.wait<RegisteredNode[]>(call);
-    pmd.nodes(call);
-    return nodes;
+    return this.#calls.ask<RegisteredNode[]>((call) => pmd.nodes(call));
+  }
+
+  /**
+   * The registered nodes, as far as the events have been told; {@link PMD.nodes} asks. The
+   * `lastHeartbeat` is the time of the registration.
+   */
+  getRegistry(): NodeInfo[] {
+    return [...this.#registry.values()];
   }
 
   /** Closes every connection and stops. Safe to call twice; it can be started again. */
@@ -105,16 +110,14 @@ export class PMD extends EventEmitter {
   }
 
   async #stop(pmd: NativePmd): Promise<void> {
-    const call = this.#calls.next();
-    const stopped = this.#calls.wait(call);
-    pmd.stop(call);
-    await stopped;
+    await this.#calls.ask((call) => pmd.stop(call));
     this.#ended();
   }
 
   #ended(): void {
     this.#native = undefined;
     this.#port = 0;
+    this.#registry.clear();
     this.#hold.serve(this.#port !== 0);
     this.#calls.failAll(() => new DistflowError('closed', 'the PMD has ended'));
   }
@@ -131,42 +134,29 @@ export class PMD extends EventEmitter {
     return this;
   }
 
-  #take(): void {
-    const pmd = this.#native;
-    if (!pmd) return;
-    const taken = JSON.parse(pmd.take()) as Taken;
+  static #take(pmd: PMD): void {
+    const native = pmd.#native;
+    if (!native) return;
+    const taken = JSON.parse(native.take()) as Taken;
     for (const [name, ...args] of taken.e ?? []) {
-      for (const listener of this.rawListeners(name)) {
-        try {
-          Reflect.apply(listener, this, args);
-        } catch (error) {
-          rethrow(error);
-        }
-      }
+      const node = args[0] as RegisteredNode;
+      if (name === 'peer:join') pmd.#registry.set(node.nodeId, { ...node, lastHeartbeat: Date.now() });
+      else if (name === 'peer:leave') pmd.#registry.delete(node.nodeId);
+      pmd.tell(name, args);
       // It may also end by itself.
-      if (name === 'stopped' && !this.#stopping) this.#ended();
+      if (name === 'stopped' && !pmd.#stopping) pmd.#ended();
     }
-    this.#calls.settle(taken.r ?? []);
-    if (taken.more) setImmediate(() => this.#take());
+    pmd.#calls.settle(taken.r ?? []);
+    if (taken.more) setImmediate(() => PMD.#take(pmd));
+  }
+
+  /** @internal What `console.log` shows. */
+  [INSPECT](...args: unknown[]): string {
+    return inspected(this, { port: this.#port, state: this.#port ? 'serving' : 'stopped' }, args);
   }
 
   /** Stops at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop();
-  }
-
-  override on<E extends keyof PMDEvents>(event: E, listener: (...args: PMDEvents[E]) => void): this;
-  override on(event: string | symbol, listener: (...args: any[]) => void): this;
-  override on(event: string | symbol, listener: (...args: any[]) => void): this {
-    return super.on(event, listener);
-  }
-
-  override once<E extends keyof PMDEvents>(
-    event: E,
-    listener: (...args: PMDEvents[E]) => void,
-  ): this;
-  override once(event: string | symbol, listener: (...args: any[]) => void): this;
-  override once(event: string | symbol, listener: (...args: any[]) => void): this {
-    return super.once(event, listener);
   }
 }

@@ -1,10 +1,17 @@
 import type { NodeRuntime } from './node-runtime.js';
 
+/** @internal A start of the node of this process, while it is under way. */
+export interface Starting {
+  promise: Promise<NodeRuntime>;
+  /** How many wait for it. */
+  waiters: number;
+  giveUp(): void;
+}
+
 /** @internal The node of this process that `NodeRuntime.start` gives to everyone. */
 export interface ProcessWide {
   node: NodeRuntime | undefined;
-  /** A start under way, and how many wait for it. */
-  starting: { promise: Promise<NodeRuntime>; waiters: number; giveUp(): void } | undefined;
+  starting: Starting | undefined;
   /** The end of an earlier one, to be waited for before the next. */
   ending: Promise<unknown> | undefined;
 }

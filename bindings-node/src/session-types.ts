@@ -1,7 +1,7 @@
 /** How a broker is reached. All have defaults. */
 export interface BrokerOptions {
-  /** `3.1.1`, the default, or `5`. */
-  mqttVersion?: '3.1.1' | '5';
+  /** `auto`, the default: 5, or 3.1.1 where the broker does not speak it; `3.1.1` or `5`. */
+  mqttVersion?: 'auto' | '3.1.1' | '5';
   /** User name; also in the URL. */
   username?: string;
   /** Password; also in the URL. */
@@ -81,6 +81,14 @@ export interface SessionView {
   ignored: number;
 }
 
+/**
+ * How much of what is on the broker a list has: `unknown` while what the broker has kept is under way;
+ * `announcements` while it waits for sessions to announce themselves, within 6 s, because the broker brings
+ * nothing that it has kept; `complete`; or `cut_off` when a session was missing from what was brought, or
+ * there are more than the list has room for.
+ */
+export type Completeness = 'unknown' | 'announcements' | 'complete' | 'cut_off';
+
 /** A session of the list. */
 export interface Listing {
   /** The session's id. */
@@ -133,6 +141,8 @@ export interface SessionEvents {
   stateChanged: [event: { state: SessionState }];
   /** Seconds until the start. */
   countdown: [event: { seconds: number }];
+  /** The broker does not let this instance publish something, or subscribe to it; `text` is what it says. */
+  notAllowed: [event: { action: 'publish' | 'subscribe'; topic: string; text: string }];
   /** The countdown was stopped: somebody left. */
   countdownStopped: [event: Record<string, never>];
   /** The creator has started the game. */

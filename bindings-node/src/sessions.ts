@@ -1,12 +1,13 @@
-import { EventEmitter } from 'node:events';
-
-import { Calls, Hold, type Result, rethrow } from './calls.js';
+import { Calls, Hold, type Result, keep, unkeep, weakly } from './calls.js';
+import { TypedEmitter } from './emitter.js';
 import { DistflowError, fromThrown, invalid } from './error.js';
+import { INSPECT, inspected } from './inspect.js';
 import { type NativeSession, type NativeSessionList, native } from './native.js';
 import { checkObject } from './options.js';
 import type {
   BrokerOptions,
   CreateOptions,
+  Completeness,
   Listing,
   Row,
   SessionEvents,
@@ -109,12 +110,12 @@ export class SessionManager {
  * {@link SessionEvents}. It keeps Node alive until it is left or over; {@link Session.unref} says
  * otherwise.
  */
-export class Session extends EventEmitter {
-  readonly #calls = new Calls();
+export class Session extends TypedEmitter<SessionEvents> {
+  readonly #calls = new Calls(this);
   #native!: NativeSession;
   #id = '';
   #instance = '';
-  readonly #hold = new Hold();
+  readonly #hold = new Hold(this);
   #leaving: Promise<void> | undefined;
   #last: SessionView | undefined;
 
@@ -131,15 +132,11 @@ export class Session extends EventEmitter {
     options: string,
   ): Promise<Session> {
     const session = new Session();
-    const call = session.#calls.next();
-    const opened = session.#calls.wait<[string, string]>(call);
-    try {
-      session.#native = new (native().NativeSession)(how, broker, id, instance, options, call, () =>
-        session.#take(),
-      );
-    } catch (error) {
-      session.#calls.failAll(() => fromThrown(error));
-    }
+    const wake = weakly(session, Session.#take);
+    const addon = native();
+    const opened = session.#calls.ask<[string, string]>((call) => {
+      session.#native = new addon.NativeSession(how, broker, id, instance, options, call, wake);
+    });
     [session.#id, session.#instance] = await opened;
     // It may be over already.
     session.#hold.serve(session.view.ending === null);
@@ -242,7 +239,7 @@ export class Session extends EventEmitter {
   async #leave(): Promise<void> {
     await this.#ask((call) => this.#native.leave(call));
     // What it told last comes before the end.
-    this.#take();
+    Session.#take(this);
     this.#last = this.view;
     this.#native.abandon();
     this.#over();
@@ -254,19 +251,12 @@ export class Session extends EventEmitter {
 
   async #ask(ask: (call: number) => void): Promise<void> {
     if (this.#last) throw new DistflowError('closed', 'the session was left');
-    const call = this.#calls.next();
-    const asked = this.#calls.wait(call);
-    try {
-      ask(call);
-    } catch (error) {
-      this.#calls.failAll(() => fromThrown(error));
-    }
-    await asked;
+    await this.#calls.ask(ask);
   }
 
-  #take(): void {
-    if (this.#last) return;
-    const taken = JSON.parse(this.#native.take()) as Taken;
+  static #take(session: Session): void {
+    if (session.#last) return;
+    const taken = JSON.parse(session.#native.take()) as Taken;
     for (const row of taken.e ?? []) {
       const { type, payloadBase64, ...rest } = renamed(row);
       const name = camel(type as string);
@@ -276,16 +266,10 @@ export class Session extends EventEmitter {
             ? Buffer.from(rest['payload'] as string)
             : Buffer.from(payloadBase64 as string, 'base64');
       }
-      if (name === 'ended') this.#over();
-      for (const listener of this.rawListeners(name)) {
-        try {
-          Reflect.apply(listener, this, [rest]);
-        } catch (error) {
-          rethrow(error);
-        }
-      }
+      if (name === 'ended') session.#over();
+      session.tell(name, [rest]);
     }
-    this.#calls.settle(taken.r ?? []);
+    session.#calls.settle(taken.r ?? []);
   }
 
   /** Keeps Node alive until it is over, as it does from the beginning. */
@@ -300,35 +284,33 @@ export class Session extends EventEmitter {
     return this;
   }
 
+  /** @internal What `console.log` shows. */
+  [INSPECT](...args: unknown[]): string {
+    const { id, instance } = this;
+    return inspected(this, { id, instance, state: this.state, members: this.members }, args);
+  }
+
   /** Leaves at the end of an `await using` block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.leave();
   }
-
-  override on<E extends keyof SessionEvents>(
-    event: E,
-    listener: (...args: SessionEvents[E]) => void,
-  ): this;
-  override on(event: string | symbol, listener: (...args: any[]) => void): this;
-  override on(event: string | symbol, listener: (...args: any[]) => void): this {
-    return super.on(event, listener);
-  }
-
-  override once<E extends keyof SessionEvents>(
-    event: E,
-    listener: (...args: SessionEvents[E]) => void,
-  ): this;
-  override once(event: string | symbol, listener: (...args: any[]) => void): this;
-  override once(event: string | symbol, listener: (...args: any[]) => void): this {
-    return super.once(event, listener);
-  }
 }
 
-/** The sessions on a broker, as they change: event `changed`. It does not keep Node alive. */
-export class SessionList extends EventEmitter {
-  readonly #calls = new Calls();
+/** Events of a {@link SessionList} and their arguments. */
+export interface SessionListEvents {
+  /** Something in the list, or the connection, is different. */
+  changed: [];
+}
+
+/**
+ * The sessions on a broker, as they change: event `changed`. It does not keep Node alive. One that
+ * nobody has, and nobody listens to, is collected and ends.
+ */
+export class SessionList extends TypedEmitter<SessionListEvents> {
+  readonly #calls = new Calls(this);
   #native!: NativeSessionList;
   #isOpen = false;
+  #isKept = false;
 
   private constructor() {
     super();
@@ -337,15 +319,12 @@ export class SessionList extends EventEmitter {
   /** @internal */
   static async open(broker: string): Promise<SessionList> {
     const list = new SessionList();
-    const call = list.#calls.next();
-    const opened = list.#calls.wait(call);
-    try {
-      list.#native = new (native().NativeSessionList)(broker, call, () => list.#take());
-    } catch (error) {
-      list.#calls.failAll(() => fromThrown(error));
-    }
-    await opened;
+    const wake = weakly(list, SessionList.#take);
+    await list.#calls.ask((call) => {
+      list.#native = new (native().NativeSessionList)(broker, call, wake);
+    });
     list.#isOpen = true;
+    list.listenersChanged();
     return list;
   }
 
@@ -371,21 +350,45 @@ export class SessionList extends EventEmitter {
     return this.#read(own)[1].map(renamed) as unknown as Row[];
   }
 
+  /** How much of what is on the broker the list has. Error: `closed`. */
+  get completeness(): Completeness {
+    try {
+      return this.#native.completeness() as Completeness;
+    } catch (error) {
+      throw fromThrown(error);
+    }
+  }
+
   /** Whether there is a connection; without, the list may be old. */
   get isConnected(): boolean {
     return this.#native.isConnected();
   }
 
-  #take(): void {
-    const taken = JSON.parse(this.#native.take()) as Taken;
-    this.#calls.settle(taken.r ?? []);
-    if (this.#isOpen) this.emit('changed');
+  static #take(list: SessionList): void {
+    const taken = JSON.parse(list.#native.take()) as Taken;
+    list.#calls.settle(taken.r ?? []);
+    if (list.#isOpen) list.tell('changed', []);
   }
 
-  /** Ends the connection. */
+  /** @internal Whoever listens has the list, even if nothing else refers to it. */
+  protected override listenersChanged(): void {
+    const isKept = this.#isOpen && this.listenerCount('changed') > 0;
+    if (isKept !== this.#isKept) (isKept ? keep : unkeep)(this);
+    this.#isKept = isKept;
+  }
+
+  /** Ends the connection. Safe to call twice. */
   close(): void {
     this.#isOpen = false;
+    this.listenersChanged();
     this.#native.close();
+  }
+
+  /** @internal What `console.log` shows. */
+  [INSPECT](...args: unknown[]): string {
+    if (!this.#isOpen) return inspected(this, { state: 'closed' }, args);
+    const sessions = this.sessions.map(({ sessionId }) => sessionId);
+    return inspected(this, { isConnected: this.isConnected, sessions }, args);
   }
 
   /** Closes at the end of a `using` block. */

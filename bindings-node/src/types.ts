@@ -1,3 +1,38 @@
+/** Words in the member `type` of a PMD's messages. */
+export enum MessageType {
+  REGISTER = 'register',
+  UNREGISTER = 'unregister',
+  RESOLVE = 'resolve',
+  LIST = 'list',
+  HEARTBEAT = 'heartbeat',
+  WATCH = 'watch',
+  SHUTDOWN = 'shutdown',
+  RESPONSE = 'response',
+  EVENT = 'event',
+}
+
+/** A message to or from a PMD. */
+export interface Message {
+  /** What it is. */
+  type: MessageType | string;
+  /** Its content. */
+  payload: any;
+  /** Given by the client, repeated in the response; absent in events. */
+  requestId?: string;
+}
+
+/** What a client registers a node with. */
+export interface RegisterPayload {
+  /** Its id. */
+  nodeId: string;
+  /** The name others find it by. */
+  alias?: string;
+  /** The host to dial it at. */
+  host: string;
+  /** The TCP port it listens on. */
+  port: number;
+}
+
 /** A node as the registry describes it. */
 export interface NodeInfo {
   /** Its id; 16 hex digits unless it chose another. */
@@ -36,6 +71,11 @@ export interface MessageMetadata {
   to: string;
   /** Unix milliseconds of the sender's clock when it was sent. */
   timestamp: number;
+  /**
+   * Alias of the node that sent it, by its own account; of an original package, as the PMD knows
+   * it. Absent when it has none.
+   */
+  alias?: string;
 }
 
 /**
@@ -54,5 +94,8 @@ export interface MailboxConfig {
   maxBytes?: number | undefined;
 }
 
-/** A handler of messages. Payloads are whatever JSON the sender sent. */
-export type MessageHandler = (message: any, meta: MessageMetadata) => void;
+/**
+ * A handler of messages. Payloads are whatever JSON the sender sent. A promise that it returns counts:
+ * the message is being handled until it settles.
+ */
+export type MessageHandler = (message: any, meta: MessageMetadata) => unknown;

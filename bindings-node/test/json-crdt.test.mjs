@@ -1,6 +1,6 @@
 // A shared document: the API of the originals, and what distflow adds.
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -58,8 +58,67 @@ for (const vector of vectors.filter(({ kind }) => kind === 'two-orders')) {
   });
 }
 
+/** One that writes as its name: for what is compared by it. */
+const named = (name, initial = {}, options = {}) =>
+  new JSONCrdt(name, initial, { source: name, ...options });
+
+test('two replicas of one name have two sources, and end the same', () => {
+  const [a, one, two] = ['a', 'bob', 'bob'].map((name) => new JSONCrdt(name));
+  assert.deepEqual([one.source(), one.getReplicaId()], ['bob', 'bob']);
+  assert.equal(a.receive(one.set(['x'], 1)), true);
+  const op = two.set(['y'], 2);
+  assert.equal(a.receive(op), true);
+  assert.equal(op.src, two.source());
+  assert.match(op.src, /^bob~/);
+  assert.deepEqual([op.deps, two.clock()], [{ [op.src]: 1 }, { [op.src]: 1 }]);
+  assert.notEqual(one.source(), two.source());
+  for (const to of [one, two]) to.receiveBatch(a.encodeSince(to.clock()));
+  assert.deepEqual([one.hash(), two.hash()], [a.hash(), a.hash()]);
+  assert.deepEqual(a.value(), { x: 1, y: 2 });
+  // Of the others, an operation says what is new.
+  assert.deepEqual(Object.keys(two.set(['y'], 3).deps).sort(), [one.source(), two.source()].sort());
+  const next = two.set(['y'], 4);
+  assert.deepEqual(next.deps, { [op.src]: 3 });
+  assert.deepEqual(next, JSON.parse(JSONCrdt.encodeOp(next)));
+});
+
+test('two histories of one source are told', () => {
+  const [a, one, two] = [named('a'), named('b'), named('b')];
+  const events = heard(a, 'conflict', 'refused');
+  assert.equal(a.receive(one.set(['x'], 1)), true);
+  // In snapshots histories are told by their stamps: not within one millisecond.
+  for (const now = Date.now(); Date.now() <= now + 1; );
+  const op = two.set(['y'], 2);
+  assert.equal(a.receive(op), false);
+  assert.deepEqual(events.map(([name]) => name).sort(), ['conflict', 'refused']);
+  const [, conflict] = events.find(([name]) => name === 'conflict');
+  assert.deepEqual(conflict, { type: 'source-reused', path: ['y'], source: 'b', number: 1, op });
+  const [, { error }] = events.find(([name]) => name === 'refused');
+  assert.equal(error.code, 'source_conflict');
+  assert.deepEqual(a.receiveBatch(two.encodeSince({})), { applied: 0, duplicates: 0, pending: 0, refused: 1 });
+  fails(() => a.merge(two.snapshot()), 'source_conflict', /another operation of "b" with the number 1/);
+  assert.deepEqual(events.pop(), ['conflict', { type: 'source-reused', path: [], source: 'b', number: 1 }]);
+  assert.deepEqual(a.value(), { x: 1 });
+});
+
+test('a snapshot comes in pieces', () => {
+  const [a, b] = [new JSONCrdt('a'), new JSONCrdt('b')];
+  for (let at = 0; at < 50; at++) a.set([`k${at}`], 'x'.repeat(100));
+  b.set(['own'], 1);
+  const pieces = a.snapshotPieces(1024);
+  assert.ok(pieces.length > 5 && pieces.every((piece) => piece.length <= 1024));
+  const found = pieces.reverse().map((piece) => b.mergePiece(piece));
+  assert.deepEqual([found.pop(), found.includes(true)], [true, false]);
+  assert.deepEqual(b.value(), { ...a.value(), own: 1 });
+  assert.equal(b.clock()[a.source()], 50);
+  assert.equal(a.snapshotPieces().length, 1);
+  fails(() => a.snapshotPieces(7), 'invalid_argument', /at least 1024/);
+  fails(() => b.mergePiece('nonsense'), 'invalid_message');
+  fails(() => b.mergePiece(7), 'invalid_argument');
+});
+
 test('an operation is that of the originals', () => {
-  const doc = new JSONCrdt('B');
+  const doc = named('B');
   const op = doc.set(['x'], { n: [1, null] });
   assert.deepEqual(Object.keys(op), ['id', 'kind', 'path', 'value', 'hlc', 'deps', 'src']);
   const { t, c } = op.hlc;
@@ -93,17 +152,17 @@ test('an operation is that of the originals', () => {
 });
 
 test('names with quotes and beyond the plane are names', () => {
-  const doc = new JSONCrdt('ä"😀\\');
+  const doc = named('ä"😀\\');
   const op = doc.set(['k"\u{1f600}'], 'ü\n');
   assert.equal(JSONCrdt.encodeOp(op), JSON.stringify(op));
-  const other = new JSONCrdt('b');
+  const other = named('b');
   assert.equal(other.receive(op), true);
   assert.deepEqual(other.value(), { 'k"\u{1f600}': 'ü\n' });
   assert.deepEqual(other.clock(), { 'ä"😀\\': 1 });
 });
 
 test('replicas end the same, whatever is lost on the way', () => {
-  const [a, b] = [new JSONCrdt('A'), new JSONCrdt('B')];
+  const [a, b] = [named('A'), named('B')];
   for (let at = 0; at < 20; at++) {
     a.set(['list', `a${at}`], at);
     b.set(['list', `b${at}`], at);
@@ -111,7 +170,7 @@ test('replicas end the same, whatever is lost on the way', () => {
   for (const op of a.diffSince(b.clock())) assert.equal(b.receive(op), true);
   assert.ok(a.isCompleteSince({}));
   const received = a.receiveBatch(b.encodeSince(a.clock()));
-  assert.deepEqual(received, { applied: 20, duplicates: 0, pending: 0 });
+  assert.deepEqual(received, { applied: 20, duplicates: 0, pending: 0, refused: 0 });
   assert.equal(a.canonical(), b.canonical());
   assert.equal(a.hash(), b.hash());
   assert.match(a.hash(), /^[0-9a-f]{64}$/);
@@ -121,7 +180,7 @@ test('replicas end the same, whatever is lost on the way', () => {
 });
 
 test('what came too early waits', () => {
-  const [a, b] = [new JSONCrdt('A'), new JSONCrdt('B')];
+  const [a, b] = [named('A'), named('B')];
   const ops = [a.set(['x'], 1), a.set(['x'], 2), a.set(['x'], 3)];
   assert.equal(b.receive(ops[2]), false);
   assert.equal(b.receive(ops[2]), false);
@@ -133,7 +192,7 @@ test('what came too early waits', () => {
 });
 
 test('local calls that fail change nothing', () => {
-  const doc = new JSONCrdt('A', { s: 1, l: [1] });
+  const doc = named('A', { s: 1, l: [1] });
   for (const [path, message] of [
     [['s', 't'], /^Cannot set string key on non-object$/],
     [['s', 't', 'u'], /^Path expects object but found non-object$/],
@@ -144,7 +203,7 @@ test('local calls that fail change nothing', () => {
     [['l', 0.5], /segment 1 of the path is 0.5/],
     [['l', 70_000], /an index must be a whole number from 0 to 65535/],
     [[null], /segment 0 of the path is null/],
-    ['x', /a path must be an array/],
+    ['todo.milk', /"todo\.milk" is no path: it is "\/todo\/milk"/],
     [undefined, /a path must be an array/],
     [['k'.repeat(2_000)], /at most 1024/],
     [Array(100).fill('a'), /at most 60/],
@@ -169,7 +228,7 @@ test('wrong arguments are named', () => {
   fails(() => new JSONCrdt('A', {}, { maxLog: 1 }), 'invalid_argument', /unknown field `maxLog`/);
   fails(() => new JSONCrdt('A', {}, { maxLogSize: -1 }), 'invalid_argument');
   fails(() => new JSONCrdt('A', {}, null), 'invalid_argument', /must be an object/);
-  const doc = new JSONCrdt('A');
+  const doc = named('A');
   fails(() => doc.diffSince({ A: 'x' }), 'invalid_argument', /count of "A"/);
   fails(() => doc.diffSince(), 'invalid_argument', /a clock must be an object/);
   fails(() => doc.receiveBatch('x'), 'invalid_argument');
@@ -186,7 +245,7 @@ test('wrong arguments are named', () => {
 });
 
 test('what is no operation is refused, and the next one is not', () => {
-  const [a, b] = [new JSONCrdt('A'), new JSONCrdt('B')];
+  const [a, b] = [named('A'), named('B')];
   const events = heard(b, 'refused');
   const op = a.set(['x'], 1);
   for (const wrong of [
@@ -201,14 +260,14 @@ test('what is no operation is refused, and the next one is not', () => {
 });
 
 test('__proto__ is a key like others', () => {
-  const [a, b] = [new JSONCrdt('A'), new JSONCrdt('B')];
+  const [a, b] = [named('A'), named('B')];
   assert.equal(b.receive(a.set(['__proto__', 'polluted'], true)), true);
   assert.equal({}.polluted, undefined);
   assert.equal(b.canonical(), '{"__proto__":{"polluted":true}}');
 });
 
 test('events of the originals, and those beyond', () => {
-  const [a, b] = [new JSONCrdt('A'), new JSONCrdt('B')];
+  const [a, b] = [named('A'), named('B')];
   const ofA = heard(a, 'change', 'conflict', 'sync');
   const set = a.set(['x', 'y'], 1);
   const del = a.del(['x']);
@@ -231,7 +290,7 @@ test('events of the originals, and those beyond', () => {
 });
 
 test('a set that a later delete hides is told', () => {
-  const doc = new JSONCrdt('A');
+  const doc = named('A');
   const events = heard(doc, 'conflict');
   doc.set(['x'], 1);
   const del = doc.del(['x']);
@@ -247,7 +306,7 @@ test('a set that a later delete hides is told', () => {
 });
 
 test('listeners come and go', () => {
-  const doc = new JSONCrdt('A');
+  const doc = named('A');
   const seen = [];
   doc.once('change', () => seen.push('once'));
   const always = () => seen.push('always');
@@ -280,7 +339,7 @@ test('what a listener throws is an uncaughtException; the call and the others go
 });
 
 test('patterns are watched', () => {
-  const [a, b] = [new JSONCrdt('A'), new JSONCrdt('B')];
+  const [a, b] = [named('A'), named('B')];
   const seen = [];
   const end = b.watch('users.*.name', ({ path, local, op }) => seen.push([path.join('.'), local, op.src]));
   b.watch(['deep', '**', 'x'], ({ path }) => seen.push(path));
@@ -297,8 +356,33 @@ test('patterns are watched', () => {
   ]);
 });
 
+test('after a merge and a restore a watch is told to look again', () => {
+  const [a, b] = [new JSONCrdt('A'), new JSONCrdt('B')];
+  const seen = [];
+  b.watch('x', (event) => seen.push(event));
+  b.watch('never', (event) => seen.push(event));
+  a.set(['x'], 1);
+  b.merge(a.snapshot());
+  b.restore(a.snapshot());
+  assert.deepEqual(seen, Array(4).fill({ path: [], local: false }));
+});
+
+test('text is a place as in other languages', () => {
+  const doc = new JSONCrdt('A', { list: [1, [2]] });
+  const op = doc.set('/todo/milk', 1);
+  assert.deepEqual([op.path, op.value, JSON.parse(JSONCrdt.encodeOp(op))], [['todo', 'milk'], 1, op]);
+  doc.set('plain', 2);
+  assert.deepEqual([doc.get('/list/1/0'), doc.get('plain'), doc.get('')], [2, 2, doc.value()]);
+  doc.del('/todo');
+  assert.deepEqual(doc.value(), { list: [1, [2]], plain: 2 });
+  for (const wrong of ['todo.milk', 'todo/milk', 'list[0]']) {
+    fails(() => doc.get(wrong), 'invalid_argument', /is no path/);
+    fails(() => doc.del(wrong), 'invalid_argument', /is no path/);
+  }
+});
+
 test('snapshots are those of the originals, and exact', () => {
-  const doc = new JSONCrdt('A', { start: true });
+  const doc = named('A', { start: true });
   doc.set(['x'], 1);
   doc.set(['l'], [1, 2, 3]);
   doc.del(['l', 0]);
@@ -310,22 +394,22 @@ test('snapshots are those of the originals, and exact', () => {
   assert.deepEqual(snapshot.tombstones.map(([key]) => key), ['.l#0', '.x']);
   assert.equal(snapshot.replicaId, 'A');
   for (const form of [snapshot, JSON.stringify(snapshot), doc.encodeSnapshot()]) {
-    const copy = new JSONCrdt('B');
+    const copy = named('B');
     const events = heard(copy, 'restore');
     copy.restore(form);
     assert.deepEqual(events, [['restore', { snapshot: form, merge: false }]]);
     assert.deepEqual([copy.value(), copy.clock()], [doc.value(), doc.clock()]);
     assert.equal(copy.getReplicaId(), 'B');
-    assert.equal(copy.set(['y'], 1).deps.B, 1);
+    assert.equal(copy.set(['y'], 1).deps[copy.source()], 1);
   }
   const { distflow: _, ...plain } = snapshot;
-  const copy = new JSONCrdt('C');
+  const copy = named('C');
   copy.restore(plain);
   assert.deepEqual(copy.value(), doc.value());
 });
 
 test('an older snapshot does not bring numbers back', () => {
-  const [a, b] = [new JSONCrdt('A'), new JSONCrdt('B')];
+  const [a, b] = [named('A'), named('B')];
   b.receive(a.set(['x'], 1));
   const snapshot = a.snapshot();
   b.receive(a.set(['x'], 2));
@@ -339,7 +423,7 @@ test('an older snapshot does not bring numbers back', () => {
 });
 
 test('a replica behind the log gets a snapshot', () => {
-  const [a, b] = ['A', 'B'].map((name) => new JSONCrdt(name, {}, { maxLogSize: 2 }));
+  const [a, b] = ['A', 'B'].map((name) => named(name, {}, { maxLogSize: 2 }));
   for (let at = 0; at < 10; at++) {
     a.set([`a${at}`], at);
     b.set([`b${at}`], at);
@@ -352,7 +436,7 @@ test('a replica behind the log gets a snapshot', () => {
 });
 
 test('the log is trimmed as the originals do', () => {
-  const doc = new JSONCrdt('A', {}, { maxLogSize: 5 });
+  const doc = named('A', {}, { maxLogSize: 5 });
   const events = heard(doc, 'gc');
   for (let at = 0; at < 20; at++) doc.set(['x'], at);
   const expected = ['gc', { type: 'log', removed: 6, currentSize: 5 }];
@@ -362,14 +446,14 @@ test('the log is trimmed as the originals do', () => {
   assert.equal(doc.getStats().logSize, 5);
   doc.gcLog(3);
   assert.equal(doc.getStats().logSize, 3);
-  const kept = new JSONCrdt('B', {}, { maxLogSize: 5, enableAutoGc: false });
+  const kept = named('B', {}, { maxLogSize: 5, enableAutoGc: false });
   for (let at = 0; at < 20; at++) kept.set(['x'], at);
   assert.equal(kept.getStats().logSize, 20);
 });
 
 test('deletes are forgotten when all members have seen them', () => {
   const options = { members: ['A', 'B'], tombstoneGracePeriodMs: 0 };
-  const [a, b] = ['A', 'B'].map((name) => new JSONCrdt(name, {}, options));
+  const [a, b] = ['A', 'B'].map((name) => named(name, {}, options));
   const events = heard(a, 'gc');
   b.receive(a.set(['x'], 1));
   b.receive(a.del(['x']));
@@ -385,7 +469,7 @@ test('deletes are forgotten when all members have seen them', () => {
 });
 
 test('it can be looked into', () => {
-  const doc = new JSONCrdt('replica-one', { start: 1 });
+  const doc = named('replica-one', { start: 1 });
   doc.set(['x'], 1);
   doc.del(['x']);
   const seen = doc.inspect({ logSampleSize: 1, includeCausalGraph: true });
@@ -406,7 +490,7 @@ test('it can be looked into', () => {
 });
 
 test('the difference of snapshots names what changed', () => {
-  const doc = new JSONCrdt('A');
+  const doc = named('A');
   doc.set(['u'], { a: 1, b: [1] });
   const before = doc.snapshot();
   doc.set(['u', 'a'], 2);
@@ -422,7 +506,7 @@ test('the difference of snapshots names what changed', () => {
 
 test('it is kept in a directory', async (t) => {
   const directory = folder(t);
-  const open = () => new JSONCrdt('A', {}, { directory });
+  const open = () => named('A', {}, { directory });
   const doc = open();
   doc.set(['x'], { deep: [1] });
   doc.del(['x', 'deep', 0]);
@@ -444,8 +528,31 @@ test('it is kept in a directory', async (t) => {
   last.close();
 });
 
+test('a damaged directory is told, and what is whole in it can be salvaged', (t) => {
+  const directory = folder(t);
+  const open = (options) => new JSONCrdt('A', {}, { directory, ...options });
+  const doc = open();
+  for (const key of ['a', 'b', 'c', 'd']) doc.set([key], `value of ${key}`);
+  doc.close();
+  const file = join(directory, 'journal-0');
+  const bytes = readFileSync(file);
+  bytes[bytes.indexOf('value of c')] ^= 1;
+  writeFileSync(file, bytes);
+  fails(open, 'invalid_message', /journal-0 is damaged at byte \d+: .*salvage/);
+  const salvaged = open({ salvage: true });
+  assert.deepEqual(Object.keys(salvaged.value()), ['a', 'b']);
+  assert.match(salvaged.set(['e'], 1).src, /^A~/);
+  salvaged.close();
+  assert.deepEqual(readFileSync(join(directory, 'damaged-journal-0')), bytes);
+  const again = open();
+  assert.deepEqual(Object.keys(again.value()), ['a', 'b', 'e']);
+  again.close();
+  assert.ok(!readdirSync(directory).includes('journal-0'));
+  fails(() => new JSONCrdt('A', {}, { salvage: true }), 'invalid_argument', /salvage/);
+});
+
 test('numbers are those of JavaScript', () => {
-  const doc = new JSONCrdt('A');
+  const doc = named('A');
   const op = (value, seq) =>
     `{"id":"B:${seq}","kind":"set","path":["n${seq}"],"value":${value},"hlc":{"t":1,"c":${seq},"r":"B"},"deps":{"B":${seq}},"src":"B"}`;
   ['9007199254740993', '1e400', '-0', '1.50'].forEach((text, at) => assert.equal(doc.receive(op(text, at + 1)), true));

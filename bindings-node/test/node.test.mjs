@@ -22,7 +22,7 @@ test('a node tells who it is', async (t) => {
   assert.equal(nameless.getAlias(), undefined);
 });
 
-test('messages pass unchanged, with the original metadata', async (t) => {
+test('messages pass unchanged, with the original metadata and the alias', async (t) => {
   const pmd = await startPmd(t);
   const a = await startNode(t, pmd, { alias: 'a' });
   const b = await startNode(t, pmd, { alias: 'b' });
@@ -37,7 +37,8 @@ test('messages pass unchanged, with the original metadata', async (t) => {
   const messages = await got;
   assert.deepEqual(messages.map(([payload]) => payload), payloads);
   for (const [, meta] of messages) {
-    assert.deepEqual(Object.keys(meta), ['from', 'to', 'timestamp']);
+    assert.deepEqual(Object.keys(meta), ['from', 'to', 'timestamp', 'alias']);
+    assert.equal(meta.alias, 'a');
     assert.equal(meta.from, a.getNodeId());
     assert.equal(meta.to, b.getNodeId());
     // The library reads its clock seldom and sets it right at times.
@@ -374,7 +375,7 @@ test('after shutdown everything says so', async (t) => {
   const node = await startNode(t, pmd, { alias: 'a' });
   await Promise.all([node.shutdown(), node.shutdown()]);
   await node.shutdown();
-  const error = { code: 'not_started', message: 'Node not started' };
+  const error = { code: 'closed', message: 'Node not started' };
   await assert.rejects(node.send('a', 1), error);
   await assert.rejects(node.discover(), error);
   assert.deepEqual(node.peers(), []);

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { command, freePort, installed, program, startPmd } from './helpers.mjs';
+import { command, distflow, freePort, installed, program, require, startPmd } from './helpers.mjs';
 
 const cli = join(installed, 'node_modules/.bin/distflow');
 
@@ -125,4 +125,62 @@ test('logger: named loggers and children', async (t) => {
     ['failed', { component: 'quick-test' }],
   ]);
   assert.equal(entries[2].error, 'why');
+});
+
+test('the PMD package by its paths: its program, its words, and its registry', async (t) => {
+  const dist = (name) => require.resolve(`@distflow/native/dist/${name}.js`);
+  const daemon = command(t, process.execPath, [dist('cli'), '--port', '0']);
+  const port = Number((await daemon.line(/^PMD started on port \d+/)).match(/\d+$/)[0]);
+  daemon.child.kill('SIGTERM');
+  assert.ok(port > 0);
+  assert.equal((await daemon.ended).code, 0);
+  const { MessageType } = require(dist('types'));
+  assert.equal(MessageType.SHUTDOWN, 'shutdown');
+  assert.equal(require(dist('pmd-client')).MessageType, MessageType);
+  assert.equal(require(dist('node-runtime')).NodeRuntime, distflow.NodeRuntime);
+
+  const pmd = await startPmd(t);
+  assert.deepEqual(pmd.getRegistry(), []);
+  const joined = once(pmd, 'peer:join');
+  const node = await distflow.NodeRuntime.create({ pmdPort: pmd.port, alias: 'a' });
+  await joined;
+  const [info] = pmd.getRegistry();
+  assert.deepEqual(
+    { ...info, lastHeartbeat: typeof info.lastHeartbeat },
+    { nodeId: node.getNodeId(), alias: 'a', host: 'localhost', port: node.getPort(), lastHeartbeat: 'number' },
+  );
+  const left = once(pmd, 'peer:leave');
+  await node.shutdown();
+  await left;
+  assert.deepEqual(pmd.getRegistry(), []);
+});
+
+test('the functions of clocks', () => {
+  const { compareHlc, isCausallyReady, vcTick } = distflow;
+  assert.deepEqual(
+    [[1, 5, 'b'], [2, 0, 'a'], [2, 1, 'a'], [2, 1, 'b']].map(([t, c, r]) => compareHlc({ t: 2, c: 1, r: 'a' }, { t, c, r }) > 0),
+    [true, true, false, false],
+  );
+  assert.equal(compareHlc({ t: 2, c: 1, r: 'a' }, { t: 2, c: 1, r: 'a' }), 0);
+  // In UTF-16, the first would be the later one.
+  assert.ok(compareHlc({ t: 1, c: 1, r: '\uffff' }, { t: 1, c: 1, r: '\u{10000}' }) < 0);
+  const clock = { a: 1 };
+  assert.deepEqual([vcTick(clock, 'a'), vcTick(clock, 'b'), clock], [{ a: 2 }, { a: 1, b: 1 }, { a: 1 }]);
+  const op = (deps) => ({ src: 'a', deps });
+  assert.deepEqual(
+    [{ a: 2 }, { a: 1 }, { a: 3 }, { a: 2, b: 1 }, { a: 2, b: 0 }, {}].map((deps) => isCausallyReady(clock, op(deps))),
+    [true, false, false, false, true, false],
+  );
+});
+
+test('a deleted path is none that was modified', () => {
+  const document = new distflow.JSONCrdt('r');
+  document.set(['kept'], 1);
+  document.set(['gone'], 1);
+  const before = document.snapshot();
+  document.set(['kept'], 2);
+  document.del(['gone']);
+  const { lwwChanges, tombstoneChanges } = distflow.JSONCrdt.diffSnapshots(before, document.snapshot());
+  assert.deepEqual(lwwChanges.modified, ['.kept']);
+  assert.deepEqual(tombstoneChanges, { added: ['.gone'], removed: [] });
 });

@@ -1,7 +1,7 @@
 // The tarball, its installation, and the command line in it.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -65,6 +65,31 @@ test('the declarations fit a program that uses every member, as CommonJS and as 
   }
 });
 
+test('the declarations are found without the exports of the manifest, too', (t) => {
+  // As TypeScript did before it knew them: `moduleResolution: node10`.
+  const entries = Object.keys(require('@distflow/native/package.json').exports)
+    .filter((name) => /^\.(\/[a-z-]+)?$/.test(name))
+    .map((name) => name.replace('.', '@distflow/native'));
+  assert.ok(entries.length >= 7);
+  const folder = mkdtempSync(join(installed, 'node10-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'all.ts'), entries.map((name, at) => `import * as all${at} from '${name}';\nvoid all${at};\n`).join(''));
+  const options = {
+    compilerOptions: {
+      target: 'es2022', module: 'commonjs', moduleResolution: 'node10', noEmit: true, strict: true, skipLibCheck: false,
+      lib: ['es2022', 'esnext.disposable'], types: ['node'], typeRoots: [join(source, 'node_modules/@types')],
+    },
+    files: ['all.ts'],
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(options));
+  const tsc = join(source, 'node_modules/typescript/bin/tsc');
+  try {
+    execFileSync(process.execPath, [tsc, '-p', folder], { encoding: 'utf8' });
+  } catch (error) {
+    assert.fail(error.stdout);
+  }
+});
+
 test('npx distflow is the command line, with its exit codes', async (t) => {
   const help = await command(t, cli, ['--help']).ended;
   assert.equal(help.code, 0);
@@ -122,6 +147,56 @@ test('without an addon, the error names what was tried', async (t) => {
   assert.match(install.stderr, /has no addon/);
 });
 
+test('the environment variable names the addon, and is the last word', async (t) => {
+  const target = copy(t);
+  const addon = packed.find(({ path }) => path.endsWith('.node')).path;
+  const elsewhere = join(target, 'elsewhere.node');
+  cpSync(join(target, addon), elsewhere);
+  rmSync(join(target, addon));
+  const run = (variable) =>
+    command(t, process.execPath, ['-e', `
+      try { console.log(require(${JSON.stringify(target)}).version()); }
+      catch (error) { console.log(error.code, error.message, error.cause instanceof Error); }
+    `], { DISTFLOW_ADDON: variable }).ended;
+  assert.equal((await run(elsewhere)).stdout, `${distflow.version()}\n`);
+  cpSync(elsewhere, join(target, addon));
+  const { stdout } = await run('/nowhere/a.node');
+  assert.match(stdout, /^io the addon that DISTFLOW_ADDON names does not load\. Tried:\n  \/nowhere\/a\.node: no such file\n.* true\n$/s);
+});
+
+test('in the archive of an Electron program, what was unpacked beside it is taken', async (t) => {
+  // Node.js reads no such archives; a folder of that name stands for one here.
+  const home = mkdtempSync(join(tmpdir(), 'distflow-asar-'));
+  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const inside = 'node_modules/@distflow/native';
+  const packedIn = join(home, 'app.asar', inside);
+  const unpacked = join(home, 'app.asar.unpacked', inside);
+  cpSync(folder, packedIn, { recursive: true });
+  const addon = packed.find(({ path }) => path.endsWith('.node')).path;
+  for (const file of [addon, 'bin/distflow']) {
+    cpSync(join(packedIn, file), join(unpacked, file));
+    // It reads as a file, and is none for the system.
+    writeFileSync(join(packedIn, file), 'in the archive');
+  }
+  const port = await freePort();
+  const { code, stdout, stderr } = await command(t, process.execPath, ['-e', `
+    const { NodeRuntime } = require(${JSON.stringify(packedIn)});
+    NodeRuntime.create({ pmdPort: ${port}, pmdAutoShutdownMs: 1_000, startTimeoutMs: 60_000 }).then(async (node) => {
+      console.log(node.isRegistered());
+      await node.shutdown();
+    });
+  `], { PATH: '/nonexistent' }).ended;
+  assert.deepEqual([code, stdout, stderr], [0, 'true\n', '']);
+});
+
+test('when the host refuses addons, the error says so, with its code and flag', async (t) => {
+  const { stdout } = await command(t, process.execPath, ['--no-addons', '-e', `
+    require('@distflow/native').NodeRuntime.create().catch((error) => console.log(error.code, error.cause.code, error.message));
+  `]).ended;
+  assert.match(stdout, /^io ERR_DLOPEN_DISABLED .*Node\.js refuses addons \(ERR_DLOPEN_DISABLED\); it was started with --no-addons: leave that out\.\n$/s);
+  assert.doesNotMatch(stdout, /Install/);
+});
+
 test('an addon of another version is refused', async (t) => {
   const target = copy(t);
   const manifest = join(target, 'package.json');
@@ -144,8 +219,42 @@ test('an addon of a platform package is found', async (t) => {
   rmSync(join(target, 'bin/distflow'));
   const { stdout, stderr } = await command(t, process.execPath, ['-e', `
     console.log(require(${JSON.stringify(target)}).version());
-    console.log(require(${JSON.stringify(join(target, 'dist/native.js'))}).launcher()[0]);
+    console.log(require(${JSON.stringify(join(target, 'dist/launcher.js'))}).launcher()[0]);
   `]).ended;
   assert.equal(stdout, `${distflow.version()}\n${join(home, 'bin/distflow')}\n`, stderr);
   assert.ok(existsSync(join(home, 'package.json')));
 });
+
+test('without permission to execute, the next way is taken', async (t) => {
+  const target = copy(t);
+  chmodSync(join(target, 'bin/distflow'), 0o644);
+  const script = join(target, 'bin/distflow.js');
+  const { code, stdout, stderr } = await command(t, process.execPath, [script, '--version']).ended;
+  assert.deepEqual([code, stdout, stderr], [0, `distflow ${distflow.version()}\n`, '']);
+  const launched = await command(t, process.execPath, ['-e', `
+    console.log(JSON.stringify(require(${JSON.stringify(join(target, 'dist/launcher.js'))}).launcher()));
+  `]).ended;
+  assert.deepEqual(JSON.parse(launched.stdout), [process.execPath, script]);
+});
+
+// Each makes Node.js look like a program that runs an application of its own, whatever it is told.
+for (const [name, disguise] of [
+  ['Electron', "Object.defineProperty(process.versions, 'electron', { value: '38.0.0' })"],
+  ['a packer', 'process.pkg = {}'],
+  ['another program', "process.execPath = '/opt/app/app'"],
+  ['a script that is not there', `require('node:fs').rmSync(require('node:path').join(target, 'bin/distflow.js'))`],
+]) {
+  test(`in a packaged program, nothing unknown is launched: ${name}`, async (t) => {
+    const target = copy(t);
+    rmSync(join(target, 'bin/distflow'));
+    const port = await freePort();
+    const env = { PATH: '/nonexistent', DISTFLOW_PMD: undefined };
+    const { stdout } = await command(t, process.execPath, ['-e', `
+      const target = ${JSON.stringify(target)};
+      ${disguise};
+      const { NodeRuntime } = require(target);
+      NodeRuntime.create({ pmdPort: ${port} }).catch((error) => console.log(error.code, error.message));
+    `], env).ended;
+    assert.match(stdout, /^pmd_launch_failed .*DISTFLOW_PMD.*embed_pmd/s);
+  });
+}

@@ -75,7 +75,7 @@ test('it stops by itself when that is asked for', async (t) => {
 });
 
 test('a client registers, resolves, lists, beats, watches and unregisters', async (t) => {
-  assert.deepEqual(Object.values(MessageType), ['register', 'unregister', 'resolve', 'list', 'heartbeat', 'watch', 'response', 'event']);
+  assert.deepEqual(Object.values(MessageType), ['register', 'unregister', 'resolve', 'list', 'heartbeat', 'watch', 'shutdown', 'response', 'event']);
   const pmd = await startPmd(t);
   const [a, b] = [await client(t, pmd), await client(t, pmd)];
   await a.watch();

@@ -99,7 +99,7 @@ test('CommonJS and ESM have the same classes', async (t) => {
   `, { module: true }).ended;
   assert.equal(
     stdout.trim().replace(/,module\.exports/, ''),
-    'DistflowError,JSONCrdt,LogLevel,Logger,Mailbox,MessageType,NodeRuntime,PMD,PMDClient,Session,SessionList,SessionManager,Transport,configureLogger,createTransport,getLogger,version',
+    'DistflowError,JSONCrdt,LogLevel,Logger,Mailbox,MessageType,NodeRuntime,PMD,PMDClient,Session,SessionList,SessionManager,Transport,compareHlc,configureLogger,createTransport,getLogger,isCausallyReady,vcTick,version',
     stderr,
   );
 });

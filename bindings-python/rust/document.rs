@@ -12,7 +12,7 @@ use distflow_core::crdt::json::Json;
 use distflow_core::crdt::watch::Pattern;
 use distflow_core::{Error, ErrorKind, JsonCrdt, Result, fork, interchange};
 use parking_lot::Mutex;
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyIndexError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -226,10 +226,23 @@ impl NativeDocument {
     }
 
     /// How many were applied, known, and wait.
-    fn receive_batch(&self, py: Python<'_>, batch: &[u8]) -> PyResult<(usize, usize, usize)> {
+    fn source(&self, py: Python<'_>) -> PyResult<String> {
+        self.short(py, JsonCrdt::source)
+    }
+
+    fn receive_batch(
+        &self,
+        py: Python<'_>,
+        batch: &[u8],
+    ) -> PyResult<(usize, usize, usize, usize)> {
         let received = self.long(py, |document| document.receive_batch(batch))?;
         let received = error::checked(py, received)?;
-        Ok((received.applied, received.duplicates, received.pending))
+        Ok((
+            received.applied,
+            received.duplicates,
+            received.pending,
+            received.refused,
+        ))
     }
 
     fn since(&self, py: Python<'_>, clock: &Bound<'_, PyAny>) -> PyResult<Vec<Op>> {
@@ -266,6 +279,16 @@ impl NativeDocument {
     }
 
     /// Goes back to a snapshot in bytes or JSON text, or merges it.
+    fn snapshot_pieces(&self, py: Python<'_>, most: usize) -> PyResult<Vec<String>> {
+        let pieces = self.long(py, |document| document.snapshot_pieces(most))?;
+        error::checked(py, pieces)
+    }
+
+    fn merge_piece(&self, py: Python<'_>, piece: &str) -> PyResult<bool> {
+        let merged = self.long(py, |document| document.merge_piece(piece))?;
+        error::checked(py, merged)
+    }
+
     fn restore(&self, py: Python<'_>, snapshot: &[u8], is_merge: bool) -> PyResult<()> {
         let done = self.long(py, |document| match is_merge {
             true => document.merge(snapshot),
@@ -306,10 +329,14 @@ impl NativeDocument {
         self.short(py, |document| document.set_listening(is_listening))
     }
 
-    /// What has happened.
-    fn events(&self, py: Python<'_>) -> PyResult<Vec<Row>> {
+    /// Moves what has happened to the end of a deque. What a signal handler raises comes afterwards,
+    /// when it is there.
+    fn events(&self, py: Python<'_>, deque: &Bound<'_, PyAny>) -> PyResult<()> {
         let events = self.short(py, JsonCrdt::events)?;
-        events.into_iter().map(|event| row(py, event)).collect()
+        for event in events {
+            deque.call_method1(intern!(py, "append"), (row(py, event)?,))?;
+        }
+        Ok(())
     }
 
     /// Watches a pattern, text or a path; its number.
@@ -392,12 +419,14 @@ fn row(py: Python<'_>, event: Event) -> PyResult<Row> {
         Event::Change(_) => ("change", "null".to_owned()),
         Event::Sync(_) => ("sync", "null".to_owned()),
         Event::Watch { id, is_local, .. } => ("watch", format!("[{id},{is_local}]")),
+        Event::LookAgain { id } => ("watch", format!("[{id},false]")),
         other => other.to_json(),
     };
     let op = match event {
         Event::Change(op) | Event::Sync(op) | Event::Watch { op, .. } | Event::Ignored(op) => {
             Some(Op(op))
         }
+        Event::SourceReused { op, .. } => op.map(Op),
         _ => None,
     };
     Ok((name, op, decoded(py, json)?))
@@ -410,15 +439,26 @@ pub fn document_difference(py: Python<'_>, before: &str, after: &str) -> PyResul
     decoded(py, error::checked(py, difference)?)
 }
 
-/// Calls a function with what has happened. What it raises goes to `sys.unraisablehook`, unless it is
-/// meant to end the program.
+/// Takes the first of a deque of `(listener, event)` and calls the one with the other, so that no
+/// signal handler comes in between; false without any. What it raises goes to `sys.unraisablehook`,
+/// unless it is meant to end the program.
 #[pyfunction]
-pub fn call_back(py: Python<'_>, callback: &Bound<'_, PyAny>, event: Py<PyAny>) -> PyResult<()> {
+pub fn call_next(py: Python<'_>, deque: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let (listener, event): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
+        match deque.call_method0(intern!(py, "popleft")) {
+            Ok(first) => first.extract()?,
+            Err(error) if error.is_instance_of::<PyIndexError>(py) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+    if listener.getattr(intern!(py, "has_ended"))?.is_truthy()? {
+        return Ok(true);
+    }
+    let callback = listener.getattr(intern!(py, "callback"))?;
     match callback.call1((event,)) {
         Err(error) if error.is_instance_of::<PyException>(py) => {
-            error.write_unraisable(py, Some(callback));
-            Ok(())
+            error.write_unraisable(py, Some(&callback));
+            Ok(true)
         }
-        called => called.map(drop),
+        called => called.map(|_| true),
     }
 }

@@ -1,6 +1,6 @@
 //! The native half of the Python package; the public API is Python, in `python/distflow/`.
 //!
-//! Every wait gives up the interpreter's lock and lets signal handlers run (`wait`). No thread of
+//! Every wait gives up the interpreter's lock, and a signal ends it (`wait`, `signals`). No thread of
 //! the core's needs the interpreter except the callback threads and that of the log, which enter it
 //! once for a batch and only while it is not ending (`live`).
 #![allow(
@@ -12,16 +12,19 @@ mod decode;
 mod document;
 mod encode;
 mod error;
+mod handlers;
 mod hub;
 mod live;
 mod log;
 mod message;
+mod news;
 mod node;
 mod op;
 mod place;
 mod pmd;
 mod seat;
 mod session;
+mod signals;
 mod wait;
 
 use distflow_core::ErrorKind;
@@ -49,10 +52,10 @@ fn check_options(py: Python<'_>, options: &str) -> PyResult<()> {
     error::checked(py, distflow_core::interchange::node_options(options)).map(drop)
 }
 
-/// Runs the command line and returns its exit code.
+/// Runs the command line and returns its exit code; `own` is the command that runs it again.
 #[pyfunction]
-fn run_cli(py: Python<'_>, arguments: Vec<String>) -> u8 {
-    py.detach(|| distflow_core::cli::run(arguments))
+fn run_cli(py: Python<'_>, arguments: Vec<String>, own: Vec<String>) -> u8 {
+    py.detach(|| distflow_core::cli::run_hosted(arguments, own))
 }
 
 #[pymodule]
@@ -71,7 +74,7 @@ fn _distflow(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<session::NativeSession>()?;
     module.add_class::<session::NativeSessionList>()?;
     module.add_class::<pmd::NativePmdClient>()?;
-    module.add_function(wrap_pyfunction!(document::call_back, module)?)?;
+    module.add_function(wrap_pyfunction!(document::call_next, module)?)?;
     module.add_function(wrap_pyfunction!(document::document_difference, module)?)?;
     module.add_function(wrap_pyfunction!(check_options, module)?)?;
     module.add_function(wrap_pyfunction!(dumps, module)?)?;

@@ -57,14 +57,12 @@ pub fn end_all(py: Python<'_>) {
             .into_iter()
             .filter_map(|inner| {
                 let node = inner.node().ok()?.clone();
-                std::thread::Builder::new()
-                    .name("distflow-end".into())
-                    .spawn(move || {
-                        let left = deadline.saturating_duration_since(Instant::now());
-                        // A handler that goes on is left behind.
-                        let _ = node.shutdown_within(left);
-                    })
-                    .ok()
+                distflow_core::threads::spawn("distflow-end", move || {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    // A handler that goes on is left behind.
+                    let _ = node.shutdown_within(left);
+                })
+                .ok()
             })
             .collect();
         for thread in ending {

@@ -24,9 +24,8 @@ pub fn route_log(py: Python<'_>, level: u8, handler: Py<PyAny>) -> PyResult<()> 
     };
     let capture = Arc::new(error::checked(py, log::capture(level))?);
     *CAPTURE.lock() = Some(capture.clone());
-    let started = std::thread::Builder::new()
-        .name("distflow-log".into())
-        .spawn(move || deliver(&capture, &handler));
+    let started =
+        distflow_core::threads::spawn("distflow-log", move || deliver(&capture, &handler));
     started.map(drop).map_err(|failed| {
         error::raised(
             py,

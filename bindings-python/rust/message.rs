@@ -1,6 +1,6 @@
 //! Messages as Python gets them.
 
-use distflow_core::names::NodeId;
+use distflow_core::names::{Alias, NodeId};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyType};
@@ -9,7 +9,13 @@ use crate::decode;
 
 type Reduced<'py> = (
     Bound<'py, PyType>,
-    (Py<PyAny>, Py<PyString>, Py<PyString>, u64),
+    (
+        Py<PyAny>,
+        Py<PyString>,
+        Py<PyString>,
+        u64,
+        Option<Py<PyString>>,
+    ),
 );
 
 /// A message: what was sent, by whom, to whom, and when.
@@ -20,22 +26,26 @@ pub struct Message {
     sender: Py<PyString>,
     recipient: Py<PyString>,
     timestamp: u64,
+    alias: Option<Py<PyString>>,
 }
 
 #[pymethods]
 impl Message {
     #[new]
+    #[pyo3(signature = (payload, sender, recipient, timestamp, alias=None))]
     fn new(
         payload: Py<PyAny>,
         sender: Py<PyString>,
         recipient: Py<PyString>,
         timestamp: u64,
+        alias: Option<Py<PyString>>,
     ) -> Self {
         Self {
             payload: Ok(payload),
             sender,
             recipient,
             timestamp,
+            alias,
         }
     }
 
@@ -73,6 +83,13 @@ impl Message {
         self.timestamp
     }
 
+    /// Alias of the node that sent it, by its own claim; of an original package, as the PMD
+    /// knows it. ``None`` when it has none.
+    #[getter]
+    fn alias(&self, py: Python<'_>) -> Option<Py<PyString>> {
+        self.alias.as_ref().map(|alias| alias.clone_ref(py))
+    }
+
     /// How it is copied and pickled: from what it is made of.
     fn __reduce__<'py>(this: &Bound<'py, Self>) -> PyResult<Reduced<'py>> {
         let (py, message) = (this.py(), this.get());
@@ -81,6 +98,7 @@ impl Message {
             message.sender(py),
             message.recipient(py),
             message.timestamp,
+            message.alias(py),
         );
         Ok((this.get_type(), parts))
     }
@@ -101,7 +119,12 @@ impl Message {
             return Ok(false);
         };
         let other = other.get();
+        let alias = |message: &Self| {
+            let alias = message.alias.as_ref();
+            alias.map(|alias| alias.bind(py).to_string())
+        };
         Ok(self.timestamp == other.timestamp
+            && alias(self) == alias(other)
             && self.sender.bind(py).as_any().eq(other.sender.bind(py))?
             && self
                 .recipient
@@ -115,15 +138,21 @@ impl Message {
 /// Makes messages of one node: their names are the same again and again.
 pub struct Maker {
     recipient: Py<PyString>,
-    // Protects the last sender; held to look or to replace it.
-    sender: Mutex<Option<(NodeId, Py<PyString>)>>,
+    // Protects the last sender and its alias; held to look or to replace it.
+    last: Mutex<Option<Last>>,
+}
+
+struct Last {
+    id: NodeId,
+    alias: Option<Alias>,
+    names: (Py<PyString>, Option<Py<PyString>>),
 }
 
 impl Maker {
     pub fn new(py: Python<'_>, recipient: &str) -> Self {
         Self {
             recipient: PyString::new(py, recipient).unbind(),
-            sender: Mutex::new(None),
+            last: Mutex::new(None),
         }
     }
 
@@ -133,24 +162,41 @@ impl Maker {
         } else {
             decode::value(py, message.payload.as_bytes()).map(Bound::unbind)
         };
+        let (sender, alias) = self.names(py, message);
         let message = Message {
             payload,
-            sender: self.sender(py, &message.from),
+            sender,
             recipient: self.recipient.clone_ref(py),
             timestamp: message.timestamp,
+            alias,
         };
         Py::new(py, message)
     }
 
-    fn sender(&self, py: Python<'_>, from: &NodeId) -> Py<PyString> {
-        let mut last = self.sender.lock();
-        match &*last {
-            Some((id, name)) if id.is(from) => name.clone_ref(py),
-            _ => {
-                let name = PyString::new(py, from.as_str()).unbind();
-                *last = Some((from.clone(), name.clone_ref(py)));
-                name
+    fn names(
+        &self,
+        py: Python<'_>,
+        message: &distflow_core::Message,
+    ) -> (Py<PyString>, Option<Py<PyString>>) {
+        let mut last = self.last.lock();
+        let known = last
+            .as_ref()
+            .filter(|last| last.id.is(&message.from) && last.alias == message.alias);
+        let (sender, alias) = match known {
+            Some(known) => &known.names,
+            None => {
+                let text = |text: &str| PyString::new(py, text).unbind();
+                let alias = message.alias.as_ref().map(|alias| text(alias.as_str()));
+                let names = (text(message.from.as_str()), alias);
+                let made = Last {
+                    id: message.from.clone(),
+                    alias: message.alias.clone(),
+                    names,
+                };
+                &last.insert(made).names
             }
-        }
+        };
+        let alias = alias.as_ref().map(|alias| alias.clone_ref(py));
+        (sender.clone_ref(py), alias)
     }
 }

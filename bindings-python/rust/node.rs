@@ -2,21 +2,30 @@
 //! `distflow_core::interchange`; messages are made into Python values here.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
-use distflow_core::dispatch::Readiness;
+use distflow_core::dispatch::{HandlerKey, Readiness};
 use distflow_core::{Error, EventStream, Node, Result, fork, interchange};
 use parking_lot::Mutex;
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
 
+use crate::handlers::{HandlerId, Handlers};
 use crate::hub::{CallId, Hub};
 use crate::message::{Maker, Message};
+use crate::news::News;
 use crate::{decode, encode, error, live, wait};
 
 /// Messages taken at once.
 const BATCH: usize = 256;
+
+/// The kind under which handlers of messages are kept.
+const MESSAGE: &str = "message";
 
 /// The native half of `distflow.Node` and `distflow.aio.Node`.
 #[pyclass(frozen, module = "distflow._distflow")]
@@ -24,14 +33,30 @@ pub struct NativeNode {
     inner: Arc<Inner>,
 }
 
+/// A message that was taken from the mailbox.
+enum Taken {
+    Raw(distflow_core::Message),
+    /// One that a receiver had already.
+    Made(Py<Message>),
+}
+
 /// A node that is there as soon as its start has ended well.
 pub struct Inner {
     node: OnceLock<Node>,
     maker: OnceLock<Maker>,
     // Protects messages that were taken from the mailbox and wait for `next`; held to add or take.
-    taken: Mutex<VecDeque<distflow_core::Message>>,
+    taken: Mutex<VecDeque<Taken>>,
+    /// Told when messages were put there that a handler had been given.
+    returned: News,
+    // Protects the handlers of messages, which end with the node; held to add or to end one.
+    listening: Mutex<Option<(Weak<Handlers>, HandlerKey)>>,
+    // Protects the handlers of events, likewise.
+    hearing: Mutex<Weak<Handlers>>,
     events: OnceLock<EventStream>,
+    /// Somebody has asked for events.
+    is_asked: AtomicBool,
     messages_ready: OnceLock<Readiness>,
+    events_ready: OnceLock<Readiness>,
     /// The process it was started in.
     generation: u64,
     /// Set by a handler that ends its node: no handler is called any more.
@@ -44,8 +69,13 @@ impl Inner {
             node: OnceLock::new(),
             maker: OnceLock::new(),
             taken: Mutex::default(),
+            returned: News::new(),
+            listening: Mutex::default(),
+            hearing: Mutex::default(),
             events: OnceLock::new(),
+            is_asked: AtomicBool::new(false),
             messages_ready: OnceLock::new(),
+            events_ready: OnceLock::new(),
             generation: fork::generation(),
             is_silent: Arc::default(),
         })
@@ -64,6 +94,42 @@ impl Inner {
         // Subscribed before anybody can ask for peers, so that nothing is missed in between.
         let _ = self.events.set(node.events());
         let _ = self.node.set(node);
+    }
+
+    /// The next message that was taken from the mailbox, which is asked when there is none.
+    fn next_taken(&self, node: &Node) -> Option<Taken> {
+        let mut taken = self.taken.lock();
+        if taken.is_empty() {
+            let mut batch = Vec::new();
+            node.try_recv_many(&mut batch, BATCH);
+            taken.extend(batch.into_iter().map(Taken::Raw));
+        }
+        taken.pop_front()
+    }
+
+    /// Frees the events of a node that has ended, if nobody has ever asked for any.
+    fn forget_events(&self) {
+        if let Some(events) = self.events.get()
+            && !self.is_asked.load(Ordering::Relaxed)
+        {
+            while events.try_next().is_some() {}
+        }
+    }
+
+    /// Waits until a message waits; false when the node has ended and none does.
+    async fn ready(&self, node: &Node) -> bool {
+        let mut ready = pin!(node.ready());
+        let mut returned = pin!(self.returned.next());
+        std::future::poll_fn(|cx| {
+            // In this order, for another thread moves them from the one to the other.
+            let is_there = ready.as_mut().poll(cx);
+            let is_returned = returned.as_mut().poll(cx).is_ready();
+            match self.taken.lock().is_empty() && !is_returned {
+                true => is_there,
+                false => Poll::Ready(true),
+            }
+        })
+        .await
     }
 
     fn maker(&self, py: Python<'_>, node: &Node) -> &Maker {
@@ -164,10 +230,10 @@ impl NativeNode {
         let timeout = wait::seconds(py, timeout)?;
         let target = encode::text("target", target)?;
         let payload = encode::payload(value)?;
-        let Some(mut sending) = error::checked(py, node.begin_send(target, &payload))? else {
+        let Some(sending) = error::checked(py, node.begin_send(target, &payload))? else {
             return Ok(());
         };
-        match wait::sliced(py, timeout, |limit| sending.finish_within(limit))? {
+        match wait::until(py, timeout, sending.finish())? {
             Some(result) => error::checked(py, result),
             None => Err(error::raised(
                 py,
@@ -228,20 +294,27 @@ impl NativeNode {
         }
     }
 
-    /// The next message; `None` when the time is over. Blocks.
-    #[pyo3(signature = (timeout=None))]
+    /// Adds the next message to a list, or nothing when the time is over. Blocks. It is in the list
+    /// when a signal handler raises between this and the next line: then it can be put back.
     fn recv(
         &self,
         py: Python<'_>,
+        list: &Bound<'_, PyList>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Py<Message>>> {
+    ) -> PyResult<()> {
         let node = checked_node(py, &self.inner)?;
         let timeout = wait::seconds(py, timeout)?;
-        let Some(message) = self.next_message(py, node, timeout)? else {
-            return Ok(None);
-        };
-        let message = error::checked(py, message)?;
-        Ok(Some(self.inner.maker(py, node).make(py, &message)?))
+        match self.next_message(py, node, timeout)? {
+            Next::Message(message) => list.append(message),
+            Next::Late => Ok(()),
+            Next::Ended => Err(error::raised(py, &error::closed("the node has ended"))),
+        }
+    }
+
+    /// Makes a message that was taken the next one again.
+    fn put_back(&self, message: Py<Message>) {
+        self.inner.taken.lock().push_front(Taken::Made(message));
+        self.inner.returned.tell();
     }
 
     fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -251,26 +324,32 @@ impl NativeNode {
     /// The next message, until the node has ended. Blocks.
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<Message>>> {
         let node = checked_node(py, &self.inner)?;
-        match self.next_message(py, node, None)? {
-            Some(Ok(message)) => Ok(Some(self.inner.maker(py, node).make(py, &message)?)),
-            Some(Err(error)) if error.kind() != distflow_core::ErrorKind::Closed => {
-                Err(error::raised(py, &error))
-            }
-            _ => Ok(None),
-        }
+        Ok(match self.next_message(py, node, None)? {
+            Next::Message(message) => Some(message),
+            Next::Late | Next::Ended => None,
+        })
     }
 
-    /// Up to so many messages that wait; does not block.
-    fn take(&self, py: Python<'_>, max: usize) -> PyResult<Vec<Py<Message>>> {
+    /// Moves up to so many messages that wait to the end of a deque; does not block. What a signal
+    /// handler raises comes afterwards, when they are there.
+    fn take(&self, py: Python<'_>, deque: &Bound<'_, PyAny>, max: usize) -> PyResult<()> {
         let node = checked_node(py, &self.inner)?;
-        let mut messages = Vec::new();
-        messages.extend(self.inner.taken.lock().drain(..));
-        node.try_recv_many(&mut messages, max);
+        let append = intern!(py, "append");
         let maker = self.inner.maker(py, node);
-        messages
-            .iter()
-            .map(|message| maker.make(py, message))
-            .collect()
+        let taken = std::mem::take(&mut *self.inner.taken.lock());
+        for taken in taken {
+            let message = match taken {
+                Taken::Made(made) => made,
+                Taken::Raw(message) => maker.make(py, &message)?,
+            };
+            deque.call_method1(append, (message,))?;
+        }
+        let mut messages = Vec::new();
+        node.try_recv_many(&mut messages, max);
+        for message in &messages {
+            deque.call_method1(append, (maker.make(py, message)?,))?;
+        }
+        Ok(())
     }
 
     /// A descriptor that is readable while a message waits, or the node has ended.
@@ -284,90 +363,186 @@ impl NativeNode {
         Ok(self.inner.messages_ready.get_or_init(|| readiness).fd())
     }
 
-    /// Calls a function with each message, on the node's callback thread.
-    fn on_message(&self, py: Python<'_>, handler: Py<PyAny>) -> PyResult<()> {
+    /// A descriptor that is readable while an event waits, or the node has ended.
+    fn events_fd(&self, py: Python<'_>) -> PyResult<i32> {
+        checked_node(py, &self.inner)?;
+        if let Some(readiness) = self.inner.events_ready.get() {
+            return Ok(readiness.fd());
+        }
+        let readiness = error::checked(py, Readiness::new())?;
+        if let Some(events) = self.inner.events.get() {
+            events.set_readiness(readiness.clone());
+        }
+        Ok(self.inner.events_ready.get_or_init(|| readiness).fd())
+    }
+
+    /// Calls a function with each message, on the node's callback thread; its number.
+    fn on_message(&self, py: Python<'_>, handler: Py<PyAny>) -> PyResult<HandlerId> {
         let node = checked_node(py, &self.inner)?;
+        let mut listening = self.inner.listening.lock();
+        if let Some((handlers, _)) = &*listening
+            && let Some(handlers) = handlers.upgrade()
+            && !handlers.is_empty()
+        {
+            return Ok(handlers.add(MESSAGE, handler));
+        }
+        let handlers = Arc::new(Handlers::default());
+        let id = handlers.add(MESSAGE, handler);
+        let weak = Arc::downgrade(&handlers);
+        let inner = Arc::downgrade(&self.inner);
         let maker = Maker::new(py, node.id());
         let is_silent = self.inner.is_silent.clone();
         let call = move |messages: &[distflow_core::Message]| {
+            let goes_on = || !wait::is_over() && !is_silent.load(Ordering::Relaxed);
             // Once for the batch. Without an interpreter, it is ending.
             Python::try_attach(|py| {
-                for message in messages {
-                    if wait::is_over() || is_silent.load(Ordering::Relaxed) {
+                for (at, message) in messages.iter().enumerate() {
+                    if !goes_on() {
                         return;
                     }
-                    let called = maker
-                        .make(py, message)
-                        .and_then(|message| handler.call1(py, (message,)));
-                    report(py, called.map(drop), &handler);
+                    if handlers.is_empty() {
+                        // Ended by one of them: what is left is for whoever receives.
+                        if let Some(inner) = inner.upgrade() {
+                            let rest = messages[at..].iter().cloned().map(Taken::Raw);
+                            inner.taken.lock().extend(rest);
+                            inner.returned.tell();
+                        }
+                        return;
+                    }
+                    let make = || maker.make(py, message).map(Py::into_any);
+                    handlers.call(py, MESSAGE, make, goes_on);
                 }
             });
         };
-        error::checked(py, node.on_messages(call))?;
+        let key = error::checked(py, node.on_messages_until(call))?;
+        *listening = Some((weak, key));
         node.set_attended(true);
-        Ok(())
+        Ok(id)
     }
 
-    /// Somebody takes what comes: a full mailbox drops no newest message any more.
-    fn attend(&self) {
+    /// Ends a handler of messages; without any left, messages are for whoever receives.
+    fn end_on_message(&self, id: HandlerId) {
+        let Ok(node) = self.inner.node() else {
+            return;
+        };
+        let mut listening = self.inner.listening.lock();
+        let Some((handlers, key)) = &*listening else {
+            return;
+        };
+        let Some(handlers) = handlers.upgrade() else {
+            return;
+        };
+        let ended = handlers.end(id);
+        if ended.is_some() && handlers.is_empty() {
+            node.end_on_messages(*key);
+            node.set_attended(false);
+            *listening = None;
+        }
+        drop(listening);
+        drop(ended);
+    }
+
+    /// Says whether somebody takes what comes: then a full mailbox drops no newest message.
+    fn attend(&self, is_attended: bool) {
         if let Ok(node) = self.inner.node() {
-            node.set_attended(true);
+            node.set_attended(is_attended);
         }
     }
 
-    /// Calls a function with each event's row, on the node's callback thread.
-    fn on_event(&self, py: Python<'_>, handler: Py<PyAny>) -> PyResult<()> {
+    /// Calls a function with what another one makes of the row of each event of a kind, on the
+    /// node's callback thread; its number. Made once for all, and only when somebody listens.
+    fn on_event(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        handler: Py<PyAny>,
+        make: Py<PyAny>,
+    ) -> PyResult<HandlerId> {
         let node = checked_node(py, &self.inner)?;
+        let mut hearing = self.inner.hearing.lock();
+        if let Some(handlers) = hearing.upgrade() {
+            return Ok(handlers.add(kind, handler));
+        }
+        let handlers = Arc::new(Handlers::default());
+        let id = handlers.add(kind, handler);
+        let weak = Arc::downgrade(&handlers);
         let is_silent = self.inner.is_silent.clone();
         let call = move |event: &distflow_core::NodeEvent| {
-            if is_silent.load(Ordering::Relaxed) {
+            let goes_on = || !is_silent.load(Ordering::Relaxed);
+            let kind = interchange::node_event_name(event);
+            if !goes_on() || !handlers.has(kind) {
                 return;
             }
             let row = interchange::node_event(event);
             Python::try_attach(|py| {
-                let called =
-                    decode::value(py, row.as_bytes()).and_then(|row| handler.call1(py, (row,)));
-                report(py, called.map(drop), &handler);
+                let made = || make.call1(py, (decode::value(py, row.as_bytes())?,));
+                handlers.call(py, kind, made, goes_on);
             });
         };
-        error::checked(py, node.on_event(call))
+        error::checked(py, node.on_event(call))?;
+        *hearing = weak;
+        Ok(id)
     }
 
-    /// The next event's row; `None` when the time is over, or for good when the node has ended.
-    #[pyo3(signature = (timeout=None))]
+    /// Ends a handler of events.
+    fn end_on_event(&self, id: HandlerId) {
+        // Without the lock: what ends with it is code of the program.
+        let handlers = self.inner.hearing.lock().upgrade();
+        if let Some(handlers) = handlers {
+            handlers.end(id);
+        }
+    }
+
+    /// Adds to a list what a function makes of the next event's row; nothing when the time is over,
+    /// or for good when the node has ended. What was taken goes back when a signal handler raises.
     fn next_event(
         &self,
         py: Python<'_>,
+        list: &Bound<'_, PyList>,
+        make: &Bound<'_, PyAny>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Py<PyAny>>> {
+    ) -> PyResult<()> {
         checked_node(py, &self.inner)?;
+        self.inner.is_asked.store(true, Ordering::Relaxed);
         let Some(events) = self.inner.events.get() else {
-            return Ok(None);
+            return Ok(());
         };
         let timeout = wait::seconds(py, timeout)?;
-        let event = wait::sliced(py, timeout, |limit| match events.next_timeout(limit) {
-            Err(error) if error.kind() == distflow_core::ErrorKind::Timeout => None,
-            event => Some(event.ok()),
-        })?;
-        event
-            .flatten()
-            .map(|event| {
-                decode::value(py, interchange::node_event(&event).as_bytes()).map(Bound::unbind)
-            })
-            .transpose()
+        let until = wait::Deadline::after(timeout);
+        loop {
+            if let Some(event) = events.try_next() {
+                let text = interchange::node_event(&event);
+                let made = decode::value(py, text.as_bytes()).and_then(|row| make.call1((row,)));
+                return match wait::unless_raised(py, made) {
+                    Ok(made) => list.append(made),
+                    Err(raised) => {
+                        events.put_back(event);
+                        Err(raised)
+                    }
+                };
+            }
+            if wait::until(py, until.left(), events.ready())? != Some(true) {
+                return Ok(());
+            }
+        }
     }
 
-    /// The rows of events that wait.
-    fn take_events(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+    /// The rows of events that wait, of those kinds that a dict has; the others are dropped. At most
+    /// 256: fewer are all.
+    fn take_events(&self, py: Python<'_>, wanted: &Bound<'_, PyDict>) -> PyResult<Vec<Py<PyAny>>> {
         let Some(events) = self.inner.events.get() else {
             return Ok(Vec::new());
         };
-        std::iter::from_fn(|| events.try_next())
-            .take(BATCH)
-            .map(|event| {
-                decode::value(py, interchange::node_event(&event).as_bytes()).map(Bound::unbind)
-            })
-            .collect()
+        let mut rows = Vec::new();
+        while rows.len() < BATCH
+            && let Some(event) = events.try_next()
+        {
+            if wanted.contains(interchange::node_event_name(&event))? {
+                let text = interchange::node_event(&event);
+                rows.push(decode::value(py, text.as_bytes())?.unbind());
+            }
+        }
+        Ok(rows)
     }
 
     /// Asks the PMD for everyone else; blocks.
@@ -378,11 +553,11 @@ impl NativeNode {
         prefix: Option<&Bound<'_, PyAny>>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<PyAny>> {
-        let node = checked_node(py, &self.inner)?.clone();
+        let node = checked_node(py, &self.inner)?;
         let timeout = wait::seconds(py, timeout)?;
         let prefix = prefix_of(prefix)?;
-        let peers =
-            wait::run_blocking(py, move || node.discover_within(prefix.as_deref(), timeout))?;
+        let asked = wait::until(py, timeout, node.discover(prefix.as_deref()))?;
+        let peers = error::checked(py, asked.unwrap_or_else(|| Err(Error::request_timeout())))?;
         let rows = interchange::array(peers.iter().map(interchange::peer));
         decode::value(py, rows.as_bytes()).map(Bound::unbind)
     }
@@ -437,10 +612,13 @@ impl NativeNode {
             self.inner.is_silent.store(true, Ordering::Relaxed);
             let node = node.clone();
             let ended = wait::detached(py, move || node.shutdown_blocking())?;
+            self.inner.forget_events();
             return error::checked(py, ended);
         }
         let node = node.clone();
-        wait::run(py, async move { node.shutdown().await })
+        wait::run(py, async move { node.shutdown().await })?;
+        self.inner.forget_events();
+        Ok(())
     }
 
     /// Ends the node; the end comes to the hub.
@@ -454,32 +632,43 @@ impl NativeNode {
     }
 }
 
+/// Outcome of waiting for a message.
+enum Next {
+    Message(Py<Message>),
+    /// The time is over.
+    Late,
+    /// The node has ended, and nothing is left.
+    Ended,
+}
+
 impl NativeNode {
-    /// `None` when the time is over; an error when the node has ended.
     fn next_message(
         &self,
         py: Python<'_>,
         node: &Node,
         timeout: Option<Duration>,
-    ) -> PyResult<Option<Result<distflow_core::Message>>> {
-        if let Some(message) = self.inner.taken.lock().pop_front() {
-            return Ok(Some(Ok(message)));
-        }
-        let mut batch = Vec::new();
-        let taken = wait::sliced(py, timeout, |limit| {
-            match node.recv_many_timeout(&mut batch, BATCH, Some(limit)) {
-                Err(error) if error.kind() == distflow_core::ErrorKind::Timeout => None,
-                taken => Some(taken),
+    ) -> PyResult<Next> {
+        let until = wait::Deadline::after(timeout);
+        loop {
+            if let Some(taken) = self.inner.next_taken(node) {
+                let made = match &taken {
+                    Taken::Made(made) => Ok(made.clone_ref(py)),
+                    Taken::Raw(message) => self.inner.maker(py, node).make(py, message),
+                };
+                return match wait::unless_raised(py, made) {
+                    Ok(made) => Ok(Next::Message(made)),
+                    Err(raised) => {
+                        self.inner.taken.lock().push_front(taken);
+                        Err(raised)
+                    }
+                };
             }
-        });
-        // Also when a signal handler raised: what was taken is not lost.
-        let mut waiting = self.inner.taken.lock();
-        waiting.extend(batch);
-        Ok(match taken? {
-            None => None,
-            Some(Err(error)) => Some(Err(error)),
-            Some(Ok(_)) => waiting.pop_front().map(Ok),
-        })
+            match wait::until(py, until.left(), self.inner.ready(node))? {
+                Some(true) => {}
+                Some(false) => return Ok(Next::Ended),
+                None => return Ok(Next::Late),
+            }
+        }
     }
 }
 

@@ -1,32 +1,52 @@
 //! Where something is in a document: paths from Python, and as Python has them.
 
-use distflow_core::crdt::path::{Path, Segment};
+use distflow_core::crdt::path::{self, Path, Segment};
+use distflow_core::json_crdt::IntoPath;
 use distflow_core::limits::CRDT_INDEX_MAX;
-use distflow_core::{Error, ErrorKind};
+use distflow_core::{Error, ErrorKind, Result};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt, PyList, PyString, PyTuple};
 
 use crate::{encode, error};
 
-/// A path: a tuple or list of keys and indices, or one of them alone. A str is one key, whatever is
-/// in it.
+/// A place as it is given from Python.
+pub enum Given {
+    Path(Path),
+    /// Text for a place; the document says whether it is one key or a JSON pointer.
+    Text(String),
+}
+
+impl IntoPath for Given {
+    fn into_path(self, is_array: &mut dyn FnMut(&[Segment]) -> bool) -> Result<Path> {
+        match self {
+            Self::Path(path) => Ok(path),
+            Self::Text(text) => path::from_text(&text, is_array),
+        }
+    }
+}
+
+/// A path: a tuple or list of keys and indices, one of them alone, or a JSON pointer.
 ///
 /// Errors: `TypeError`, `InvalidArgumentError`; both name the segment.
-pub fn path(place: &Bound<'_, PyAny>) -> PyResult<Path> {
+pub fn path(place: &Bound<'_, PyAny>) -> PyResult<Given> {
     if let Ok(parts) = place.cast::<PyTuple>() {
-        return segments(parts.iter());
+        return segments(parts.iter()).map(Given::Path);
     }
     if let Ok(parts) = place.cast::<PyList>() {
-        return segments(parts.iter());
+        return segments(parts.iter()).map(Given::Path);
     }
-    if !place.is_instance_of::<PyString>() && !place.is_instance_of::<PyInt>() {
+    if place.is_instance_of::<PyString>() {
+        let text = encode::text_named(|| "the path".to_owned(), place)?;
+        return Ok(Given::Text(text.to_owned()));
+    }
+    if !place.is_instance_of::<PyInt>() {
         return Err(PyTypeError::new_err(format!(
             "a path must be a tuple or list, or one str or int, not {}",
             place.get_type().name()?
         )));
     }
-    Ok(vec![segment(0, place)?])
+    Ok(Given::Path(vec![segment(0, place)?]))
 }
 
 fn segments<'py>(parts: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<Path> {

@@ -1,16 +1,21 @@
 //! An embedded PMD, and a client of any PMD.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use distflow_core::names::{Alias, Host, NodeId};
 use distflow_core::wire::pmd::Register;
-use distflow_core::{Error, Interrupter, Pmd, PmdClient, PmdEvent, Result, interchange};
+use distflow_core::{Error, Interrupter, Pmd, PmdClient, PmdEvent, Readable, Result, interchange};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 
-use crate::node::report;
+use crate::handlers::{HandlerId, Handlers};
+use crate::news::News;
 use crate::{decode, error, wait};
 
 /// The native half of `distflow.Pmd`.
@@ -18,6 +23,8 @@ use crate::{decode, error, wait};
 pub struct NativePmd {
     // Protects the PMD, which is there while it serves; held to look, to put or to take it.
     pmd: Mutex<Option<Arc<Pmd>>>,
+    // Protects the handlers of events, which end with the PMD; held to add or to look.
+    hearing: Mutex<Weak<Handlers>>,
 }
 
 impl NativePmd {
@@ -36,6 +43,7 @@ impl NativePmd {
     fn new() -> Self {
         Self {
             pmd: Mutex::new(None),
+            hearing: Mutex::default(),
         }
     }
 
@@ -64,18 +72,45 @@ impl NativePmd {
         decode::value(py, rows.as_bytes()).map(Bound::unbind)
     }
 
-    /// Calls a function with each event's row, on the PMD's callback thread.
-    fn on_event(&self, py: Python<'_>, handler: Py<PyAny>) -> PyResult<()> {
+    /// Calls a function with what another one makes of the row of each event of a kind, on the
+    /// PMD's callback thread; its number. Made once for all, and only when somebody listens.
+    fn on_event(
+        &self,
+        py: Python<'_>,
+        kind: &str,
+        handler: Py<PyAny>,
+        make: Py<PyAny>,
+    ) -> PyResult<HandlerId> {
         let pmd = self.pmd(py)?;
+        let mut hearing = self.hearing.lock();
+        if let Some(handlers) = hearing.upgrade() {
+            return Ok(handlers.add(kind, handler));
+        }
+        let handlers = Arc::new(Handlers::default());
+        let id = handlers.add(kind, handler);
+        let weak = Arc::downgrade(&handlers);
         let call = move |notice: &distflow_core::PmdNotice| {
+            let kind = interchange::pmd_event_name(notice);
+            if !handlers.has(kind) {
+                return;
+            }
             let row = interchange::pmd_event(notice);
             Python::try_attach(|py| {
-                let called =
-                    decode::value(py, row.as_bytes()).and_then(|row| handler.call1(py, (row,)));
-                report(py, called.map(drop), &handler);
+                let made = || make.call1(py, (decode::value(py, row.as_bytes())?,));
+                handlers.call(py, kind, made, || true);
             });
         };
-        error::checked(py, pmd.on_event(call))
+        error::checked(py, pmd.on_event(call))?;
+        *hearing = weak;
+        Ok(id)
+    }
+
+    /// Ends a handler of events.
+    fn end_on_event(&self, id: HandlerId) {
+        let handlers = self.hearing.lock().upgrade();
+        if let Some(handlers) = handlers {
+            handlers.end(id);
+        }
     }
 
     /// Ends it; blocks, but not for the callback thread when it is the caller.
@@ -101,6 +136,9 @@ pub struct NativePmdClient {
     // of a request, without the interpreter's lock.
     client: Arc<Mutex<PmdClient>>,
     interrupter: Interrupter,
+    arrivals: Readable,
+    /// Told when a request is over, which may have read events.
+    asked: Arc<News>,
     is_closed: AtomicBool,
 }
 
@@ -110,8 +148,12 @@ impl NativePmdClient {
         py: Python<'_>,
         ask: impl FnOnce(&mut PmdClient) -> Result<T> + Send + 'static,
     ) -> PyResult<T> {
-        let client = self.client.clone();
-        let answer = wait::run_blocking(py, move || Ok(ask(&mut client.lock())))?;
+        let (client, asked) = (self.client.clone(), self.asked.clone());
+        let answer = wait::run_blocking(py, move || {
+            let answer = ask(&mut client.lock());
+            asked.tell();
+            Ok(answer)
+        })?;
         self.checked(py, answer)
     }
 
@@ -137,7 +179,10 @@ impl NativePmdClient {
         let client =
             wait::run_blocking(py, move || PmdClient::connect_within(&host, port, timeout))?;
         let interrupter = error::checked(py, client.interrupter())?;
+        let arrivals = error::checked(py, client.arrivals())?;
         Ok(Self {
+            arrivals,
+            asked: Arc::new(News::new()),
             client: Arc::new(Mutex::new(client)),
             interrupter,
             is_closed: AtomicBool::new(false),
@@ -199,37 +244,65 @@ impl NativePmdClient {
         decode::value(py, rows.as_bytes()).map(Bound::unbind)
     }
 
-    /// The next event's row; `None` when the time is over. Blocks.
-    #[pyo3(signature = (timeout=None))]
+    /// Adds to a list what a function makes of the next event's row; nothing when the time is over.
+    /// Blocks. What was taken goes back when a signal handler raises.
     fn next_event(
         &self,
         py: Python<'_>,
+        list: &Bound<'_, PyList>,
+        make: &Bound<'_, PyAny>,
         timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Option<Py<PyAny>>> {
-        let timeout = wait::seconds(py, timeout)?;
-        let client = &self.client;
-        let event = wait::sliced(py, timeout, |limit| {
-            client.lock().next_event(limit).transpose()
-        })?;
-        let Some(event) = event else {
-            return Ok(None);
-        };
-        let row = match self.checked(py, event)? {
-            PmdEvent::Join(node) => format!("[\"peer:join\",{}]", interchange::peer(&node)),
-            PmdEvent::Leave(node, cause) => format!(
-                "[\"peer:leave\",{},\"{}\"]",
-                interchange::peer(&node),
-                cause.name()
-            ),
-        };
-        decode::value(py, row.as_bytes())
-            .map(Bound::unbind)
-            .map(Some)
+    ) -> PyResult<()> {
+        let until = wait::Deadline::after(wait::seconds(py, timeout)?);
+        loop {
+            // Before the look, so that what comes after it is told.
+            self.arrivals.forget();
+            let asked = self.asked.next();
+            if let Some(mut client) = self.client.try_lock()
+                && let Some(event) = self.checked(py, client.try_event())?
+            {
+                // What it makes may ask this client for something.
+                drop(client);
+                let made =
+                    decode::value(py, row_of(&event).as_bytes()).and_then(|row| make.call1((row,)));
+                return match wait::unless_raised(py, made) {
+                    Ok(made) => list.append(made),
+                    Err(raised) => {
+                        py.detach(|| self.client.lock().put_back(event));
+                        Err(raised)
+                    }
+                };
+            }
+            // A request of another thread reads what arrives, and tells when it is done.
+            let mut asked = pin!(asked);
+            let mut arrived = pin!(self.arrivals.ready());
+            let news = std::future::poll_fn(|cx| {
+                match asked.as_mut().poll(cx).is_ready() | arrived.as_mut().poll(cx).is_ready() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            });
+            if wait::until(py, until.left(), news)?.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Ends the connection, and with it every wait.
     fn close(&self) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.interrupter.interrupt();
+        self.asked.tell();
+    }
+}
+
+fn row_of(event: &PmdEvent) -> String {
+    match event {
+        PmdEvent::Join(node) => format!("[\"peer:join\",{}]", interchange::peer(node)),
+        PmdEvent::Leave(node, cause) => format!(
+            "[\"peer:leave\",{},\"{}\"]",
+            interchange::peer(node),
+            cause.name()
+        ),
     }
 }

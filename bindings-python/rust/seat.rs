@@ -16,7 +16,9 @@ type Row = (&'static str, String, Option<Py<PyBytes>>, bool);
 
 fn action(py: Python<'_>, action: Action) -> Row {
     match action {
-        Action::Subscribe(filter) => ("subscribe", filter, None, false),
+        Action::Subscribe(filter) | Action::SubscribeLoosely(filter) => {
+            ("subscribe", filter, None, false)
+        }
         Action::Unsubscribe(filter) => ("unsubscribe", filter, None, false),
         Action::Publish {
             topic,
@@ -169,7 +171,7 @@ impl NativeLobby {
     #[new]
     fn new() -> Self {
         Self {
-            lobby: Mutex::new(Lobby::new(Timing::default(), true)),
+            lobby: Mutex::new(Lobby::new(Timing::default(), true, ids::random_u64())),
         }
     }
 
@@ -181,10 +183,10 @@ impl NativeLobby {
         self.lobby.lock().disconnected(sessions::moment());
     }
 
-    fn message(&self, topic: &str, payload: &[u8]) {
-        self.lobby
-            .lock()
-            .message(topic, payload, sessions::moment());
+    #[pyo3(signature = (topic, payload, retained = true))]
+    fn message(&self, topic: &str, payload: &[u8], retained: bool) {
+        let now = sessions::moment();
+        self.lobby.lock().message(topic, payload, retained, now);
     }
 
     fn tick(&self) {

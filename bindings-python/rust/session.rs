@@ -9,7 +9,7 @@ use distflow_core::sessions::{self, Session, SessionList, Sessions};
 use distflow_core::{Error, Result, fork, interchange};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
 
 use crate::{decode, error, wait};
 
@@ -167,21 +167,36 @@ impl NativeSession {
         json(py, &text).map(Bound::unbind)
     }
 
-    /// What happened since this was last asked: dicts, and the bytes of what the game said.
-    fn events(&self, py: Python<'_>) -> PyResult<Vec<Row>> {
+    /// Adds to a list what a function makes of the next event that waits, a dict and the bytes of
+    /// what the game said; nothing when none does. What was taken goes back when a signal handler
+    /// raises.
+    fn next_event(
+        &self,
+        py: Python<'_>,
+        list: &Bound<'_, PyList>,
+        make: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let session = error::checked(py, self.held.get())?;
-        session
-            .take_events()
-            .iter()
-            .map(|event| row(py, event))
-            .collect()
+        let Some(event) = session.events().try_recv() else {
+            return Ok(());
+        };
+        let made = row(py, &event).and_then(|row| make.call1(row));
+        match wait::unless_raised(py, made) {
+            Ok(made) => list.append(made),
+            Err(raised) => {
+                session.events().put_back(std::iter::once(event));
+                Err(raised)
+            }
+        }
     }
 
-    /// Waits for events; whether there will be none any more. Blocks for so many seconds at most.
-    fn wait_events(&self, py: Python<'_>, timeout_s: f64) -> PyResult<bool> {
-        let session = error::checked(py, self.held.get())?;
-        let limit = Duration::try_from_secs_f64(timeout_s).unwrap_or_default();
-        wait::run(py, async move { Ok(session.await_events(limit).await) })
+    /// Waits for events, for so many seconds at most or without a limit; whether there will be none
+    /// any more.
+    fn wait_events(&self, py: Python<'_>, timeout_s: Option<f64>) -> PyResult<bool> {
+        // Whoever waits does not keep the session: it is left when nobody else has it.
+        let events = error::checked(py, self.held.get())?.events().clone();
+        let limit = timeout_s.map(|limit| Duration::try_from_secs_f64(limit).unwrap_or_default());
+        Ok(wait::until(py, limit, events.ready())? == Some(false))
     }
 
     fn start(&self, py: Python<'_>, countdown_s: u32) -> PyResult<()> {
@@ -262,23 +277,29 @@ impl NativeSessionList {
         Ok((version, listings, rows))
     }
 
-    /// Waits for another state than that of a number; whether it came. Blocks for so many seconds.
-    fn wait_changed(&self, py: Python<'_>, version: u64, timeout_s: f64) -> PyResult<bool> {
+    /// Waits for another state than that of a number, for so many seconds at most or without a limit;
+    /// whether it came. Ends without one when the list is closed.
+    fn wait_changed(&self, py: Python<'_>, version: u64, timeout_s: Option<f64>) -> PyResult<bool> {
         let list = error::checked(py, self.held.get())?;
-        let limit = Duration::try_from_secs_f64(timeout_s).unwrap_or_default();
-        wait::run(
-            py,
-            async move { Ok(list.await_changed(version, limit).await) },
-        )
+        let limit = timeout_s.map(|limit| Duration::try_from_secs_f64(limit).unwrap_or_default());
+        let changed = wait::until(py, limit, list.changed(version))?;
+        Ok(changed.flatten().is_some())
     }
 
     fn is_connected(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(error::checked(py, self.held.get())?.is_connected())
     }
 
+    fn completeness(&self, py: Python<'_>) -> PyResult<&'static str> {
+        Ok(error::checked(py, self.held.get())?.completeness().name())
+    }
+
     fn close(&self) {
-        if self.held.generation == fork::generation() {
-            drop(self.held.value.lock().take());
+        if self.held.generation == fork::generation()
+            && let Some(list) = self.held.value.lock().take()
+        {
+            // Also for who waits, and has it, too.
+            list.close();
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Waiting: without the interpreter's lock, with an ear for signals, and never past its end.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
@@ -11,9 +13,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::error;
-
-/// How long a signal may wait until its handler runs.
-pub const SLICE: Duration = Duration::from_millis(100);
+use crate::news::News;
+use crate::signals::Signals;
 
 struct Running {
     /// Threads inside a call that waits, of this process.
@@ -31,6 +32,8 @@ static RUNNING: Mutex<Running> = Mutex::new(Running {
     ending: None,
 });
 static LESS: Condvar = Condvar::new();
+// Told when the interpreter begins to end.
+static ENDING: News = News::new();
 
 struct Wait;
 
@@ -57,6 +60,7 @@ impl Wait {
                 generation,
                 ending: None,
             };
+            ENDING.reset();
         }
         match running.ending {
             Some(thread) if thread == std::thread::current().id() => {
@@ -113,6 +117,7 @@ pub fn enter() -> Option<impl Drop> {
 /// From here on nobody begins to wait, and who waits does not come back.
 pub fn begin_end() {
     RUNNING.lock().ending = Some(std::thread::current().id());
+    ENDING.tell();
 }
 
 /// Whether the interpreter has begun to end.
@@ -131,11 +136,135 @@ pub fn end(limit: Duration) {
     }
 }
 
+/// When a wait is over that may consist of several.
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// One too long for the clock is none.
+    pub fn after(timeout: Option<Duration>) -> Self {
+        Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    }
+
+    /// What is left of the time; `None` without a limit.
+    pub fn left(&self) -> Option<Duration> {
+        let left = |at: Instant| at.saturating_duration_since(Instant::now());
+        self.0.map(left)
+    }
+}
+
+/// A result that is about to be returned; what a signal handler raises now comes before it, since
+/// it would come after it and nobody had the result.
+pub fn unless_raised<T>(py: Python<'_>, result: PyResult<T>) -> PyResult<T> {
+    let result = result?;
+    py.check_signals()?;
+    Ok(result)
+}
+
+/// Waits for a future until it ends or the time is over (`None`), without the interpreter's lock.
+///
+/// A signal ends the wait at once: its handler runs, and when that raises, the wait ends with it,
+/// also when the future has ended meanwhile. So it must not take anything out of a queue.
+pub fn until<F>(py: Python<'_>, timeout: Option<Duration>, future: F) -> PyResult<Option<F::Output>>
+where
+    F: Future + Send,
+    F::Output: Send,
+{
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+        return Ok(Some(output));
+    }
+    let deadline = Deadline::after(timeout);
+    loop {
+        let left = deadline.left();
+        if left == Some(Duration::ZERO) {
+            py.check_signals()?;
+            return Ok(None);
+        }
+        let signals = Signals::take(py)?;
+        // Some may have come before the interpreter knew where to tell it.
+        let woken = match py.check_signals() {
+            Ok(()) => woken(py, future.as_mut(), signals.as_ref(), left),
+            Err(raised) => Err(raised),
+        };
+        if let Some(signals) = signals {
+            signals.give_back(py)?;
+        }
+        let woken = woken?;
+        py.check_signals()?;
+        if let Some(output) = woken {
+            return Ok(Some(output));
+        }
+    }
+}
+
+/// The end of a future; `None` when the time is over or a signal came.
+fn woken<F>(
+    py: Python<'_>,
+    mut future: std::pin::Pin<&mut F>,
+    signals: Option<&Signals>,
+    limit: Option<Duration>,
+) -> PyResult<Option<F::Output>>
+where
+    F: Future + Send,
+    F::Output: Send,
+{
+    let waited = detached(py, || {
+        let mut signal = pin!(async {
+            match signals {
+                Some(signals) => signals.come().await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut ending = pin!(ENDING.next());
+        let first = std::future::poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            let is_over = signal.as_mut().poll(cx).is_ready()
+                | ending.as_mut().poll(cx).is_ready()
+                | is_over();
+            match is_over {
+                true => Poll::Ready(None),
+                false => Poll::Pending,
+            }
+        });
+        distflow_core::wait(first, limit).map(Option::flatten)
+    })?;
+    error::checked(py, waited)
+}
+
 /// A result that another thread brings.
 struct Slot<T> {
-    // Protects the result until it is taken; held to put or to take it.
-    result: Mutex<Option<T>>,
-    come: Condvar,
+    // Protects the result until it is taken, and who waits for it; held to put or to take.
+    state: Mutex<(Option<T>, Option<Waker>)>,
+}
+
+impl<T> Slot<T> {
+    fn put(&self, result: T) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.0 = Some(result);
+            state.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    async fn result(&self) -> T {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state.lock();
+            match state.0.take() {
+                Some(result) => Poll::Ready(result),
+                None => {
+                    state.1 = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
 }
 
 /// Runs a future on the core's threads and waits for it.
@@ -143,8 +272,8 @@ pub fn run<T: Send + 'static>(
     py: Python<'_>,
     future: impl Future<Output = Result<T>> + Send + 'static,
 ) -> PyResult<T> {
-    wait_for(py, move |put| {
-        distflow_core::spawn(async move { put(future.await) })
+    wait_for(py, move |slot| {
+        distflow_core::spawn(async move { slot.put(future.await) })
     })
 }
 
@@ -153,10 +282,8 @@ pub fn run_blocking<T: Send + 'static>(
     py: Python<'_>,
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> PyResult<T> {
-    wait_for(py, move |put| {
-        let spawned = std::thread::Builder::new()
-            .name("distflow-call".into())
-            .spawn(move || put(work()));
+    wait_for(py, move |slot| {
+        let spawned = distflow_core::threads::spawn("distflow-call", move || slot.put(work()));
         spawned
             .map(drop)
             .map_err(|error| Error::io("cannot start a thread", &error))
@@ -165,55 +292,16 @@ pub fn run_blocking<T: Send + 'static>(
 
 fn wait_for<T: Send + 'static>(
     py: Python<'_>,
-    start: impl FnOnce(Box<dyn FnOnce(Result<T>) + Send>) -> Result<()>,
+    start: impl FnOnce(Arc<Slot<Result<T>>>) -> Result<()>,
 ) -> PyResult<T> {
     let slot = Arc::new(Slot {
-        result: Mutex::new(None),
-        come: Condvar::new(),
+        state: Mutex::new((None, None)),
     });
-    let put = slot.clone();
-    let started = start(Box::new(move |result| {
-        *put.result.lock() = Some(result);
-        put.come.notify_all();
-    }));
-    error::checked(py, started)?;
-    sliced(py, None, |limit| {
-        let mut result = slot.result.lock();
-        if result.is_none() {
-            slot.come.wait_for(&mut result, limit);
-        }
-        result.take()
-    })?
-    .map_or_else(
-        || Err(error::raised(py, &timed_out())),
-        |result| error::checked(py, result),
-    )
-}
-
-fn timed_out() -> Error {
-    Error::new(ErrorKind::Timeout, "the call did not end in time")
-}
-
-/// Waits in slices until something comes or the time is over; between them, signal handlers run.
-pub fn sliced<T: Send>(
-    py: Python<'_>,
-    timeout: Option<Duration>,
-    mut wait: impl FnMut(Duration) -> Option<T> + Send,
-) -> PyResult<Option<T>> {
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    loop {
-        let left = deadline.map_or(SLICE, |deadline| {
-            deadline
-                .saturating_duration_since(Instant::now())
-                .min(SLICE)
-        });
-        if let Some(result) = detached(py, || wait(left))? {
-            return Ok(Some(result));
-        }
-        py.check_signals()?;
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Ok(None);
-        }
+    error::checked(py, start(slot.clone()))?;
+    match until(py, None, slot.result())? {
+        Some(result) => error::checked(py, result),
+        // Without a limit it is never over.
+        None => Err(error::raised(py, &Error::request_timeout())),
     }
 }
 

@@ -56,7 +56,7 @@ def run(number: tuple[int, ...], python: str, wheel: str, folder: str, rest: lis
     needed = ["pytest", "uvloop", "aiohttp", "paho-mqtt", "textual", "pillow"]
     # Large, and the same for all.
     if number == sys.version_info[:3]:
-        needed.append("PyQt6")
+        needed += ["PyQt6", "pyinstaller"]
     output = ""
     for command in (
         [python, "-m", "venv", str(environment)],

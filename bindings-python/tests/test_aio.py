@@ -157,7 +157,7 @@ def test_errors_are_those_of_the_blocking_node(pmd: distflow.Pmd) -> None:
             with pytest.raises(distflow.NotStartedError):
                 await unstarted.recv()
             await unstarted.close()
-        with pytest.raises(distflow.NotStartedError, match=r"^Node not started$"):
+        with pytest.raises(distflow.ClosedError, match=r"^Node not started$"):
             await a.send("a", 1)
         await a.close()
         assert a.closed
@@ -314,32 +314,139 @@ def test_a_handler_that_is_cancelled_stops_nobody(pmd: distflow.Pmd) -> None:
     play(scenario, pmd)
 
 
-def test_coroutines_of_a_handler_are_bounded_and_messages_wait(pmd: distflow.Pmd) -> None:
+@pytest.mark.parametrize("concurrency", [1, 7])
+def test_awaiting_counts_as_being_handled(pmd: distflow.Pmd, concurrency: int) -> None:
     async def scenario(pmd: distflow.Pmd) -> None:
-        async with node(pmd, "a") as a, node(pmd, "b", mailbox_size=100) as b:
-            running, most, done = 0, 0, 0
+        options = {} if concurrency == 1 else {"concurrency": concurrency}
+        async with node(pmd, "a") as a, node(pmd, "b", mailbox_size=10, **options) as b:
+            running, most = 0, 0
+            begun: list[int] = []
+            done: list[int] = []
             release = asyncio.Event()
 
             async def handler(message: distflow.Message) -> None:
-                nonlocal running, most, done
+                nonlocal running, most
+                begun.append(message.payload)
                 running += 1
                 most = max(most, running)
                 await release.wait()
+                await asyncio.sleep(0)
                 running -= 1
-                done += 1
+                done.append(message.payload)
 
             b.on_message(handler)
-            for at in range(3_000):
-                await a.send("b", at)
-            while running < 1_000:
+
+            async def send() -> None:
+                for at in range(3_000):
+                    # Without room anywhere, this waits.
+                    await a.send("b", at)
+
+            sending = asyncio.ensure_future(send())
+            while running < concurrency or b.stats().waiting < 10:
                 await asyncio.sleep(0.001)
-            assert b.stats().dropped == 0
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+                stats = b.stats()
+                assert (running, stats.waiting, stats.dropped) == (concurrency, 10, 0)
             release.set()
-            while done < 3_000:
+            await sending
+            while len(done) < 3_000:
                 await asyncio.sleep(0.001)
-            assert most == 1_000
+            assert begun == list(range(3_000))
+            assert most == concurrency and b.stats().dropped == 0
+            if concurrency == 1:
+                assert done == begun
 
     play(scenario, pmd)
+
+
+def test_a_message_is_handled_when_all_its_handlers_are_done(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a") as a:
+            steps: list[Any] = []
+            gates = [asyncio.Event(), asyncio.Event()]
+
+            def handler(number: int) -> Any:
+                async def handle(message: distflow.Message) -> None:
+                    steps.append((message.payload, number))
+                    await gates[number].wait()
+                    if number == 1 and message.payload == 0:
+                        raise RuntimeError("on purpose")
+
+                return handle
+
+            asyncio.get_running_loop().set_exception_handler(lambda *_: steps.append("raised"))
+            a.on_message(handler(0))
+            a.on_message(lambda message: steps.append((message.payload, "at once")))
+            a.on_message(handler(1))
+            await a.send("a", 0)
+            await a.send("a", 1)
+            first = [(0, "at once"), (0, 0), (0, 1)]
+            while len(steps) < 3:
+                await asyncio.sleep(0.001)
+            gates[0].set()
+            for _ in range(20):
+                await asyncio.sleep(0.001)
+            assert sorted(steps, key=str) == sorted(first, key=str)
+            gates[1].set()
+            while len(steps) < 7:
+                await asyncio.sleep(0.001)
+            assert sorted(steps[4:], key=str) == sorted([(1, "at once"), (1, 0), (1, 1)], key=str)
+            assert steps[3] == "raised"
+
+    play(scenario, pmd)
+
+
+def test_handlers_end_and_receivers_compete(pmd: distflow.Pmd) -> None:
+    async def scenario(pmd: distflow.Pmd) -> None:
+        async with node(pmd, "a", overflow="block") as a:
+            got: list[Any] = []
+            end = a.on_message(lambda message: got.append(message.payload))
+            other = a.on_message(lambda message: got.append((message.payload, "too")))
+            await a.send("a", 1)
+            while len(got) < 2:
+                await asyncio.sleep(0.001)
+            other()
+            other()
+            # A receiver that waits gets one, the handlers get the rest.
+            receiving = asyncio.ensure_future(a.recv(LIMIT))
+            await asyncio.sleep(0)
+            for at in range(2, 5):
+                await a.send("a", at)
+            assert (await receiving).payload == 2
+            while len(got) < 4:
+                await asyncio.sleep(0.001)
+            assert got == [1, (1, "too"), 3, 4]
+            end()
+            await a.send("a", 5)
+            assert (await a.recv(LIMIT)).payload == 5
+            assert len(got) == 4
+            joins: list[Any] = []
+            end_joins = a.on("peer_join", joins.append)
+            same: list[Any] = []
+            a.on("peer_join", same.append)
+            async with node(pmd, "b"):
+                while not same:
+                    await asyncio.sleep(0.001)
+            assert joins[0] is same[0]
+            end_joins()
+            async with node(pmd, "c"):
+                while len(same) < 2:
+                    await asyncio.sleep(0.001)
+            assert len(joins) == 1
+
+    play(scenario, pmd)
+
+
+def test_concurrency_is_checked(pmd: distflow.Pmd) -> None:
+    with pytest.raises(distflow.InvalidArgumentError, match="concurrency must be at least 1"):
+        node(pmd, concurrency=0)
+    with pytest.raises(TypeError, match="concurrency must be an int"):
+        node(pmd, concurrency="1")
+    with pytest.raises(distflow.InvalidArgumentError, match=r"nodes of distflow\.aio"):
+        distflow.Node(pmd_port=pmd.port, concurrency=2)
+    options = distflow.NodeOptions(concurrency=3)
+    assert aio.Node(options)._concurrency == 3
 
 
 def test_a_closed_node_says_so(pmd: distflow.Pmd) -> None:
@@ -439,7 +546,7 @@ def test_the_names_of_the_typescript_packages(pmd: distflow.Pmd) -> None:
             assert [peer.alias for peer in await first.discover()] == ["b"]
         await first.shutdown()
         await second.shutdown()
-        with pytest.raises(distflow.NotStartedError):
+        with pytest.raises(distflow.ClosedError):
             await first.send("one", 1)
         again = await NodeRuntime.start(alias="again", **options)
         assert again.get_alias() == "again"

@@ -61,6 +61,35 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         assert doc["x"] == 2
 
 
+def test_what_is_whole_in_damaged_files_can_be_salvaged(tmp_path: Path) -> None:
+    with JsonCrdt("a", directory=tmp_path) as doc:
+        for key in "abcd":
+            doc[key] = f"value of {key}"
+    journal = tmp_path / "journal-0"
+    damaged = journal.read_bytes().replace(b"value of c", b"vblue of c")
+    journal.write_bytes(damaged)
+    with pytest.raises(distflow.InvalidMessageError, match=r"journal-0 is damaged at byte \d+"):
+        JsonCrdt("a", directory=tmp_path)
+    with JsonCrdt("a", directory=tmp_path, salvage=True) as doc:
+        assert sorted(doc) == ["a", "b"]
+        assert doc.set("e", 1).src.startswith("a~")
+    assert (tmp_path / "damaged-journal-0").read_bytes() == damaged
+    with JsonCrdt("a", directory=tmp_path) as doc:
+        assert sorted(doc) == ["a", "b", "e"]
+    with pytest.raises(distflow.InvalidArgumentError, match="salvage"):
+        JsonCrdt("a", salvage=True)
+
+
+def test_another_initial_value_changes_nothing_once_there_is_a_document(tmp_path: Path) -> None:
+    for initial in ({"v": 1}, {"v": 2}, [3]):
+        with JsonCrdt("a", initial, directory=tmp_path) as doc:
+            assert doc.value == {"v": 1}
+    with JsonCrdt("a", {"v": 2}, directory=tmp_path) as doc:
+        doc.checkpoint()
+    with JsonCrdt("a", {"v": 2}, directory=tmp_path) as doc:
+        assert doc.value == {"v": 1}
+
+
 def test_after_its_end_every_call_says_so() -> None:
     doc = JsonCrdt("a")
     end = doc.watch("x", print)
@@ -149,7 +178,7 @@ def test_threads_write_while_others_wait_for_the_disk(tmp_path: Path) -> None:
             thread.join()
         assert errors == []
         value = doc.value
-        assert doc.clock == {"a": 800}
+        assert doc.clock == {doc.source: 800}
     with JsonCrdt("a", directory=tmp_path) as doc:
         assert doc.value == value
 
@@ -200,7 +229,7 @@ def late():
     # After the end of the library's own.
     doc["late"] = doc.snapshot_json()["vc"]
     doc.flush()
-    print(doc["late"]["a"] > 0, flush=True)
+    print(doc["late"][doc.source] > 0, flush=True)
 atexit.register(late)
 from distflow import JsonCrdt
 doc = JsonCrdt("a", directory=sys.argv[1])
@@ -218,4 +247,4 @@ for _ in range(40):
         folder = tmp_path / str(mode)
         assert run(code, str(folder), isolated=True).end() == (0, "True\n", "")
         with JsonCrdt("a", directory=folder) as doc:
-            assert doc["late"]["a"] > 0
+            assert doc["late"][doc.source] > 0

@@ -47,6 +47,7 @@ def test_messages_pass_unchanged_and_in_order(make: Make) -> None:
     for at, message in enumerate(b):
         assert message.payload == {"at": at, "text": "é" * (at % 50)}
         assert (message.sender, message.recipient) == (a.node_id, b.node_id)
+        assert message.alias == "a"
         if at == count - 1:
             break
     sender.join()
@@ -63,7 +64,8 @@ def test_messages_can_be_matched_compared_and_made(make: Make) -> None:
     a = make("a")
     a.send("a", [1])
     message = a.recv(LIMIT)
-    same = Message([1], a.node_id, a.node_id, message.timestamp)
+    same = Message([1], a.node_id, a.node_id, message.timestamp, "a")
+    assert message != Message([1], a.node_id, a.node_id, message.timestamp)
     assert message == same and message != Message([2], "x", "y", 0) and message != 1
     assert repr(message).startswith("Message(payload=[1], sender='")
     assert Message.__match_args__ == ("payload", "sender", "recipient", "timestamp")
@@ -88,14 +90,14 @@ def test_errors_have_classes_codes_and_the_texts_of_the_originals(make: Make) ->
     with pytest.raises(distflow.TimeoutError):
         make("c").next_event(0.01)
     a.close()
-    with pytest.raises(distflow.NotStartedError, match=r"^Node not started$"):
+    with pytest.raises(distflow.ClosedError, match=r"^Node not started$"):
         a.send("b", 1)
     with pytest.raises(distflow.ClosedError):
         a.recv()
     with pytest.raises(distflow.ClosedError), a:
         pass
     assert repr(a) == "<distflow.Node, closed>"
-    with pytest.raises(distflow.NotStartedError):
+    with pytest.raises(distflow.ClosedError):
         a.discover()
     assert list(a) == []
     a.close()
@@ -195,6 +197,125 @@ def test_handlers_get_messages_and_one_that_raises_stops_nobody(make: Make) -> N
         assert str(reported[0]) == "on purpose"
     finally:
         sys.unraisablehook = hook
+
+
+def test_handlers_end_and_receivers_compete(make: Make) -> None:
+    a, b = make("a", overflow="block"), make("b")
+    first: list[Any] = []
+    second: list[Any] = []
+    end_first = a.on_message(first.append)
+    end_second = a.on_message(second.append)
+    b.send("a", 1)
+    until(lambda: len(second) == 1)
+    # Both get the same object, which was made once.
+    assert first[0] is second[0]
+    end_first()
+    end_first()
+    b.send("a", 2)
+    until(lambda: len(second) == 2)
+    assert len(first) == 1
+    end_second()
+    for at in range(3, 6):
+        b.send("a", at)
+    assert [a.recv(LIMIT).payload for _ in range(3)] == [3, 4, 5]
+    # A handler may begin again, and receivers compete with it.
+    a.on_message(second.append)
+    received: list[Any] = []
+
+    def receive() -> None:
+        while True:
+            try:
+                received.append(a.recv().payload)
+            except distflow.ClosedError:
+                return
+
+    receiver = threading.Thread(target=receive)
+    receiver.start()
+    for at in range(1_000):
+        b.send("a", at)
+    until(lambda: len(received) + len(second) == 1_002)
+    assert sorted([*received, *(message.payload for message in second[2:])]) == list(range(1_000))
+    a.close()
+    receiver.join(LIMIT)
+
+
+def test_what_a_handler_that_ends_has_not_got_is_for_receivers(make: Make) -> None:
+    a, b = make("a", overflow="block"), make("b")
+    for at in range(100):
+        b.send("a", at)
+    until(lambda: a.stats().waiting == 100)
+    got: list[int] = []
+    ends: list[Callable[[], None]] = []
+
+    def handler(message: Message) -> None:
+        got.append(message.payload)
+        if message.payload == 10:
+            until(lambda: bool(ends))
+            ends[0]()
+
+    ends.append(a.on_message(handler))
+    until(lambda: len(got) == 11)
+    assert [a.recv(LIMIT).payload for _ in range(89)] == list(range(11, 100))
+    assert got == list(range(11))
+    stats = a.stats()
+    assert (stats.delivered, stats.waiting) == (100, 0)
+
+
+def test_an_event_is_made_once_and_only_for_who_listens(
+    pmd: distflow.Pmd, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distflow import _base
+
+    made: list[str] = []
+    make_event = _base.event
+
+    def count(row: Any) -> Any:
+        made.append(row[0])
+        return make_event(row)
+
+    monkeypatch.setattr(_base, "event", count)
+    a = make("a")
+    joins: list[list[Any]] = [[], [], []]
+    ends = [a.on("peer_join", told.append) for told in joins]
+    pmd_joins: list[Any] = []
+    end_pmd = pmd.on("peer_join", pmd_joins.append)
+    for name in ("b", "c"):
+        make(name).close()
+    # A PMD tells its first handler also of what was before.
+    until(lambda: all(len(told) == 2 for told in joins) and len(pmd_joins) == 3)
+    # By the node and by the PMD, once each; no leave, for which nobody has asked.
+    assert made == ["peer:join"] * 5
+    assert all(told[0] is joins[0][0] for told in joins)
+    for end in (*ends[1:], end_pmd):
+        end()
+        end()
+    make("d")
+    until(lambda: len(joins[0]) == 3)
+    assert [len(told) for told in joins] == [3, 2, 2] and len(pmd_joins) == 3
+
+
+def test_a_closed_node_keeps_events_only_for_who_asked(make: Make) -> None:
+    asked, unasked = make("asked"), make("unasked")
+    assert isinstance(asked.next_event(LIMIT), PeerJoin)
+    for _ in range(20):
+        make("other").close()
+    for node in (asked, unasked):
+        until(lambda node=node: len(node.peers()) < 3)  # type: ignore[misc]
+        node.close()
+    assert isinstance(asked.next_event(), PeerJoin)
+    with pytest.raises(distflow.ClosedError):
+        unasked.next_event()
+
+
+def test_an_end_keeps_no_node_alive(pmd: distflow.Pmd) -> None:
+    node = Node(pmd_port=pmd.port, auto_start=False)
+    end, other = node.on_message(print), node.on("peer_join", print)
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del node
+        gc.collect()
+    until(lambda: pmd.nodes() == [])
+    end()
+    other()
 
 
 def test_a_handler_may_answer_ask_and_close(make: Make) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import distflow
 
-from .conftest import LIMIT, free_port, soon, until
+from .conftest import LIMIT, free_port, in_time, until
 
 Run = Callable[..., Any]
 Make = Callable[..., distflow.Node]
@@ -43,8 +43,7 @@ options = dict(pmd_port=port, auto_start=False)
 def test_ctrl_c_ends_a_wait(pmd: distflow.Pmd, make: Make, run: Run, wait: str) -> None:
     # A receiver that lets its senders wait.
     make("full", overflow="block", mailbox_size=1)
-
-    def seconds() -> float:
+    for _ in range(3):
         program = run(
             HEAD
             + f"""
@@ -67,9 +66,7 @@ except KeyboardInterrupt:
         # What the receiver did not take before the end of the node is told.
         assert all(line.startswith("messages lost ") for line in err.splitlines()), err
         # This clock is the same for all processes.
-        return float(out) - begun
-
-    soon(seconds, 0.2)
+        in_time(float(out) - begun, 0.2)
 
 
 def test_ctrl_c_ends_a_start(run: Run) -> None:
@@ -166,9 +163,13 @@ node = distflow.Node(**options)
 
 @pytest.mark.parametrize("how", ENDS)
 def test_the_interpreter_ends_cleanly(pmd: distflow.Pmd, run: Run, how: str) -> None:
+    body, exits, status = ENDS[how].partition("sys.exit")
+    text = f"{HEAD}{body}\nprint(time.monotonic(), flush=True)\n{exits}{status}"
     for _ in range(REPEATS):
-        code, out, err = run(HEAD + ENDS[how], str(pmd.port)).end()
-        assert (code, out, err) == (7 if "exception" in how else 0, "", "")
+        code, out, err = run(text, str(pmd.port)).end()
+        ended = time.monotonic()
+        assert (code, err) == (7 if "exception" in how else 0, "")
+        in_time(ended - float(out), 3)
     until(lambda: pmd.nodes() == [])
 
 
@@ -289,6 +290,20 @@ except ImportError as error:
     assert out.startswith("ImportError distflow does not support interpreters that run without")
 
 
+def test_another_implementation_is_refused_clearly(run: Run) -> None:
+    code = """
+import sys, types
+sys.implementation = types.SimpleNamespace(**{**vars(sys.implementation), "name": "pypy"})
+try:
+    import distflow
+except ImportError as error:
+    print("ImportError", error)
+"""
+    status, out, err = run(code).end()
+    assert (status, err) == (0, "")
+    assert out.startswith("ImportError distflow supports CPython only, not pypy")
+
+
 def test_one_node_a_process(pmd: distflow.Pmd, run: Run) -> None:
     code, out, err = run(
         HEAD
@@ -341,3 +356,49 @@ node.close()
         return False
 
     until(is_gone)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "node.send('node', 1)",
+        "node.send('other', 1)",
+        "node.try_send('other', 1)",
+        "node.recv(1)",
+        "node.discover()",
+        "[node.next_event() for _ in range(2)]",
+        "pmd.nodes()",
+    ],
+)
+def test_descriptors_closed_by_the_host_are_an_error_of_the_object(run: Run, first: str) -> None:
+    program = run(
+        """
+import os, distflow
+pmd = distflow.Pmd()
+node = distflow.Node(alias="node", pmd_port=pmd.port)
+other = distflow.Node(alias="other", pmd_port=pmd.port)
+node.send("other", 1)
+assert other.recv(60).payload == 1
+os.closerange(3, 256)
+files = [os.open("/dev/null", os.O_WRONLY) for _ in range(50)]
+calls = [FIRST, lambda: node.send("other", 1), lambda: node.recv(1), lambda: node.discover()]
+for call in calls:
+    try:
+        call()
+    except distflow.ClosedError:
+        pass
+    else:
+        raise AssertionError("no error")
+for item in (node, other, pmd):
+    item.close()
+for file in files:
+    os.close(file)
+with distflow.Pmd() as pmd, distflow.Node(alias="node", pmd_port=pmd.port) as node:
+    node.send("node", 2)
+    assert node.recv(60).payload == 2
+print("done", flush=True)
+""".replace("FIRST", f"lambda: {first}")
+    )
+    assert program.line() == "done"
+    code, _, errors = program.end()
+    assert code == 0, errors

@@ -175,11 +175,21 @@ def test_players_are_reserved_and_registered(program: Callable[[], Program]) -> 
 def test_sessions_are_discovered(program: Callable[[], Program]) -> None:
     one, two = program(), program()
     changes: list[dict[str, Any]] = []
-    discovery = SGSessionDiscoveryManager(two)
-    discovery.discoverSessions(changes.append)
+    discovery = SGSessionDiscoveryManager(two.client, two.manager)
+    discovery.on_sessions_updated(changes.append)
+    documents: dict[str, SGDistributedSession] = {}
+    discovery.on_session_state_updated(documents.__setitem__)
+    discovery.start_discovery()
     session_id = str(uuid.uuid4())
     one.manager.publishSession(session_id, 2, 4, "Lake")
-    until(lambda: session_id in discovery.discovered_sessions)
+    until(lambda: session_id in discovery.available_sessions)
+    until(lambda: session_id in documents)
+    assert discovery.session_states_cache[session_id].model_name == "Lake"
+    assert isinstance(discovery.available_sessions[session_id]["timestamp"], float)
+    assert session_id in two.manager.discovered_sessions
+    one.manager.registerPlayer(session_id, "Farmer", 2, 4)
+    until(lambda: discovery.session_players_cache.get(session_id) == {"Farmer"})
+    assert discovery.session_instances_cache[session_id] == {one.clientId}
     info = discovery.discovered_sessions[session_id]["info"]
     assert (info["model_name"], info["num_players_min"], info["clientId"]) == (
         "Lake",
@@ -188,13 +198,8 @@ def test_sessions_are_discovered(program: Callable[[], Program]) -> None:
     )
     assert changes
     one.manager.disconnect()
-    until(
-        lambda: (
-            discovery.discovered_sessions.get(session_id, {}).get("info", {}).get("state")
-            in (None, "closed")
-        )
-    )
-    discovery.stopSessionDiscovery()
+    until(lambda: session_id not in discovery.available_sessions)
+    discovery.stop_discovery()
 
 
 def test_a_seed_is_drawn_or_given(program: Callable[[], Program]) -> None:
@@ -203,6 +208,26 @@ def test_a_seed_is_drawn_or_given(program: Callable[[], Program]) -> None:
     assert 1 <= seeds.syncSeed("s-seed", initial_wait=0.1) <= 1_000_000
     assert seeds.is_leader
     assert seeds.syncSeed("s-seed", shared_seed=5) == seeds.synced_seed == 5
+
+
+def test_a_seed_is_agreed_on_and_told(broker: str, program: Callable[[], Program]) -> None:
+    one, two = program(), program()
+    told: list[Any] = []
+    seeds = SGSeedSyncManager(one.client, one.manager, None, None)
+    seeds.on_seed_synced(told.append)
+    seeds.on_instance_connected(told.append)
+    seeds.seed_synced_signal.connect(lambda seed: told.append(("signal", seed)))
+    with SessionManager(broker).create(seed=77) as session:
+        assert seeds.sync_seed(session.id, timeout=LIMIT, initial_wait=LIMIT) == 77
+        assert seeds.seed_synced and seeds.synced_seed_value == 77
+        assert seeds.sync_seed(session.id, shared_seed=1) == 77
+        until(lambda: session.instance in seeds.connected_instances)
+    assert one.clientId in seeds.connected_instances
+    assert {77, ("signal", 77), one.clientId, session.instance} == set(told)
+    seeds.stop_tracking()
+    seeds.reset()
+    assert (seeds.seed_synced, seeds.connected_instances) == (False, set())
+    assert SGSeedSyncManager(two).syncSeed("other", shared_seed=5) == 5
 
 
 def test_the_programs_own_messages_come_as_before(program: Callable[[], Program]) -> None:

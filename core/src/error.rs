@@ -92,6 +92,8 @@ kinds! {
     InvalidJson = 302, "invalid_json";
     /// A message is valid JSON but not a valid message.
     InvalidMessage = 303, "invalid_message";
+    /// Two histories of a shared document are written as one source.
+    SourceConflict = 304, "source_conflict";
     /// A defect in distflow; please report it.
     Internal = 900, "internal";
     /// A defect in distflow made code panic; the panic was caught. Please report it.
@@ -143,6 +145,11 @@ impl Error {
         &self.message
     }
 
+    /// What is at the bottom of this error: itself if nothing caused it.
+    pub fn root(&self) -> &Error {
+        self.cause().map_or(self, Error::root)
+    }
+
     /// What caused this error, if that is known.
     pub fn cause(&self) -> Option<&Error> {
         self.cause.as_deref()
@@ -151,6 +158,11 @@ impl Error {
     /// `Node not started`, as the originals say it.
     pub fn not_started() -> Self {
         Self::new(ErrorKind::NotStarted, "Node not started")
+    }
+
+    /// A node that has ended, or is about to; with the originals' text for it.
+    pub fn ended() -> Self {
+        Self::new(ErrorKind::Closed, "Node not started")
     }
 
     /// `Not connected to PMD`, as the originals say it.

@@ -21,6 +21,8 @@
 //! wire format ([`wire`]) are public for simulators and tools; their API may change with any
 //! version.
 
+#[doc(hidden)]
+pub mod canary;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod crdt;
@@ -50,6 +52,8 @@ pub mod session;
 #[cfg(feature = "mqtt")]
 pub mod sessions;
 pub mod storage;
+#[doc(hidden)]
+pub mod threads;
 pub mod time;
 pub mod wire;
 
@@ -59,7 +63,9 @@ pub use mailbox::{MailboxConfig, Overflow};
 pub use node::{EventStream, Message, Node, NodeBuilder, NodeOptions, Sending, Stats};
 pub use node_state::NodeEvent;
 pub use pmd::{Interrupter, Launcher, Pmd, PmdClient, PmdEvent, PmdNotice, PmdOptions};
-pub use runtime::spawn;
+#[cfg(unix)]
+pub use runtime::Readable;
+pub use runtime::{spawn, wait};
 pub use wire::peer::Payload;
 pub use wire::pmd::{LeaveCause, NodeInfo};
 

@@ -83,6 +83,42 @@ name!(
     Host, "host", limits::HOST_BYTES_MAX
 );
 
+/// Whether a character can't be seen, or changes how others are shown: control characters, which
+/// a terminal obeys, marks of direction, and those without width that joined scripts do without.
+pub fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Checks a name that this process gives itself, beyond what a PMD accepts from others: people
+/// have to be able to tell it from other names.
+///
+/// Errors: `invalid_argument`, which names the character.
+pub fn check_own(what: &str, name: &str) -> Result<()> {
+    let bad = |c: &char| is_deceptive(*c) || (c.is_whitespace() && *c != ' ');
+    let problem = match name.chars().find(bad) {
+        Some(c) if c.is_control() => format!(
+            "must not contain control characters, here U+{:04X}",
+            u32::from(c)
+        ),
+        Some(c) => format!(
+            "must not contain characters that can't be seen or change the direction of text, here \
+             U+{:04X}",
+            u32::from(c)
+        ),
+        None if name.trim() != name => "must not begin or end with a space".to_owned(),
+        None => return Ok(()),
+    };
+    Err(Error::new(
+        ErrorKind::InvalidArgument,
+        format!("{what} {problem}"),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +137,25 @@ mod tests {
             assert!(error.contains(says), "{error}");
         }
         assert!(NodeId::new("x".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn own_names_can_be_told_apart_by_people() {
+        for good in ["svc", "Player 1", "ünï-✓", "名前"] {
+            assert_eq!(check_own("alias", good), Ok(()));
+        }
+        for (bad, says) in [
+            ("svc\u{202e}", "U+202E"),
+            ("s\u{200b}vc", "U+200B"),
+            ("s\u{a0}vc", "U+00A0"),
+            ("a\nb", "control characters, here U+000A"),
+            ("svc ", "begin or end with a space"),
+        ] {
+            let error = check_own("alias", bad).unwrap_err().to_string();
+            assert!(
+                error.starts_with("alias ") && error.contains(says),
+                "{error}"
+            );
+        }
     }
 }

@@ -161,6 +161,32 @@ pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<TcpStream> {
 /// Anything beyond loopback is refused unless `insecure` says that the caller knows: there is
 /// no authentication yet.
 pub fn listen(host: &str, port: u16, insecure: bool) -> Result<Vec<TcpListener>> {
+    listen_as(host, port, insecure, false)
+}
+
+/// As [`listen`], on a port that somebody else of the same user listens on, who has allowed it
+/// with [`share_port`].
+pub fn listen_shared(host: &str, port: u16, insecure: bool) -> Result<Vec<TcpListener>> {
+    listen_as(host, port, insecure, true)
+}
+
+/// Lets another process of this user listen on the same port, or no longer. While both do, a
+/// connection goes to either.
+pub fn share_port<'a, S>(listeners: &'a [S], share: bool)
+where
+    SockRef<'a>: From<&'a S>,
+{
+    #[cfg(unix)]
+    for listener in listeners {
+        if let Err(error) = SockRef::from(listener).set_reuse_port(share) {
+            tracing::warn!(%error, "the port can't be shared");
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (listeners, share);
+}
+
+fn listen_as(host: &str, port: u16, insecure: bool, shared: bool) -> Result<Vec<TcpListener>> {
     if !is_loopback(host) && !insecure {
         return Err(Error::new(
             ErrorKind::Insecure,
@@ -173,30 +199,37 @@ pub fn listen(host: &str, port: u16, insecure: bool) -> Result<Vec<TcpListener>>
         ));
     }
     if host.eq_ignore_ascii_case("localhost") {
-        return listen_loopback(port);
+        return listen_loopback(port, shared);
     }
     let addresses = resolve(host, port)?;
     addresses
         .first()
-        .map(|&address| bind(address))
+        .map(|&address| bind(address, shared))
         .into_iter()
         .map(|result| result.map_err(|error| bind_error(host, port, &error)))
         .collect()
 }
 
-/// Both loopback families on one port. IPv4 decides who owns the port; a machine without IPv6
-/// does without.
-fn listen_loopback(port: u16) -> Result<Vec<TcpListener>> {
+/// Both loopback families on one port. IPv4 decides who owns the port; a machine without one of
+/// them does without.
+fn listen_loopback(port: u16, shared: bool) -> Result<Vec<TcpListener>> {
     const FREE_PORT_ATTEMPTS: u32 = 16;
     let mut attempts = 0;
     loop {
-        let v4 = bind((Ipv4Addr::LOCALHOST, port).into())
-            .map_err(|error| bind_error("localhost", port, &error))?;
+        let v4 = match bind((Ipv4Addr::LOCALHOST, port).into(), shared) {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                tracing::debug!(%error, "no IPv4 loopback; listening on IPv6 only");
+                return bind((Ipv6Addr::LOCALHOST, port).into(), shared)
+                    .map(|v6| vec![v6])
+                    .map_err(|error| bind_error("[::1]", port, &error));
+            }
+            bound => bound.map_err(|error| bind_error("localhost", port, &error))?,
+        };
         let chosen = v4
             .local_addr()
             .map_err(|error| Error::io("cannot read the listening address", &error))?
             .port();
-        match bind((Ipv6Addr::LOCALHOST, chosen).into()) {
+        match bind((Ipv6Addr::LOCALHOST, chosen).into(), shared) {
             Ok(v6) => return Ok(vec![v4, v6]),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 attempts += 1;
@@ -223,7 +256,7 @@ fn bind_error(host: &str, port: u16, error: &io::Error) -> Error {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     const BACKLOG: i32 = 4_096;
     let socket = Socket::new(
         Domain::for_address(address),
@@ -232,7 +265,12 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     )?;
     // Without this a restart would have to wait for connections in TIME_WAIT.
     #[cfg(unix)]
-    socket.set_reuse_address(true)?;
+    {
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(shared)?;
+    }
+    #[cfg(not(unix))]
+    let _ = shared;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }

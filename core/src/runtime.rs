@@ -8,9 +8,15 @@
 //! that what it waits for wakes it directly and not by way of another thread; that hand-over
 //! would cost more than the rest of a round trip.
 
+#[cfg(unix)]
+mod readable;
+
+use std::cell::Cell;
 use std::future::Future;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -18,8 +24,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::canary::{self, Canary};
 use crate::error::{Error, Result};
-use crate::{fork, limits};
+use crate::{fork, limits, threads};
+
+#[cfg(unix)]
+pub use readable::Readable;
 
 // Protects the current runtime and the fork generation it was made in; held while it is made.
 static CURRENT: Mutex<Option<(u64, Arc<Inner>)>> = Mutex::new(None);
@@ -30,8 +40,16 @@ static CURRENT: Mutex<Option<(u64, Arc<Inner>)>> = Mutex::new(None);
 /// Errors: `io` when the network thread cannot be started, `forked`.
 pub fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Result<()> {
     // The task's handle is not needed: it ends by itself, or with the process.
-    drop(Handle::current()?.spawn(future));
+    drop(Handle::current()?.spawn(future)?);
     Ok(())
+}
+
+/// Waits on this thread for a future, which drives the network meanwhile if nobody else does;
+/// `None` when the time is over.
+///
+/// Errors: `io` when the network thread cannot be started, `forked`.
+pub fn wait<F: Future>(future: F, timeout: Option<Duration>) -> Result<Option<F::Output>> {
+    Ok(Handle::current()?.wait(future, timeout))
 }
 
 /// The runtime of this process.
@@ -47,6 +65,16 @@ struct Inner {
     vacant: AtomicBool,
     /// Asks the own thread to leave the seat.
     leave: Notify,
+    canary: Arc<Canary>,
+    // Protects the list of those who are told that the descriptors are gone.
+    users: Mutex<Vec<Weak<dyn User>>>,
+}
+
+/// An object that lives on the runtime.
+pub trait User: std::fmt::Debug + Send + Sync {
+    /// The host has closed the library's descriptors: the object is over. No task runs any more,
+    /// and none may be woken.
+    fn lost(&self);
 }
 
 /// Who drives.
@@ -74,14 +102,23 @@ impl Handle {
         let mut current = CURRENT
             .try_lock_for(Duration::from_secs(5))
             .ok_or_else(Error::forked)?;
+        let failed = |error: &std::io::Error| Error::io("cannot start the network thread", error);
+        let canary = Canary::current().map_err(|error| failed(&error))?;
         if let Some((made_in, inner)) = &*current
             && *made_in == generation
+            && !inner.canary.look()
         {
             return Ok(Self(inner.clone()));
         }
-        let failed = |error: &std::io::Error| Error::io("cannot start the network thread", error);
+        let of_thread = canary.clone();
         let runtime = Builder::new_current_thread()
             .thread_name("distflow-blocking")
+            .on_thread_start(threads::block_signals)
+            .on_thread_park(move || {
+                if IS_OWN.get() && of_thread.look() {
+                    leave_the_poll();
+                }
+            })
             .enable_io()
             .enable_time()
             .build()
@@ -98,28 +135,89 @@ impl Handle {
             changed: Condvar::new(),
             vacant: AtomicBool::new(true),
             leave: Notify::new(),
+            canary,
+            users: Mutex::default(),
         });
         let driver = inner.clone();
-        std::thread::Builder::new()
-            .name("distflow-io".into())
-            .spawn(move || driver.drive())
-            .map_err(|error| failed(&error))?;
-        if let Some((_, inherited)) = current.replace((generation, inner.clone())) {
-            // Its thread is not in this process; dropping it would wait for what never comes.
-            std::mem::forget(inherited);
+        threads::spawn("distflow-io", move || driver.drive()).map_err(|error| failed(&error))?;
+        let before = current.replace((generation, inner.clone()));
+        drop(current);
+        if let Some((made_in, before)) = before {
+            if made_in == generation {
+                Self(before.clone()).is_over();
+            }
+            // Its thread is not in this process, or its descriptors are not: dropping it would wait
+            // for what never comes, or close what belongs to somebody else.
+            std::mem::forget(before);
         }
         Ok(Self(inner))
     }
 
+    /// Has an object told when the descriptors are gone.
+    pub fn add_user(&self, user: Weak<dyn User>) {
+        let mut users = self.0.users.lock();
+        if users.len() == users.capacity() {
+            users.retain(|user| user.strong_count() > 0);
+        }
+        users.push(user);
+    }
+
+    /// Whether the host has closed the library's descriptors, as far as that is known.
+    pub fn is_lost(&self) -> bool {
+        self.0.canary.is_gone()
+    }
+
+    /// Looks whether the host has closed the library's descriptors. To be called before anything is
+    /// done that wakes a task, and cheap in comparison.
+    pub fn look(&self) -> bool {
+        self.0.canary.look()
+    }
+
+    /// Like [`Handle::look`], and tells all who live on it. Without a lock of theirs.
+    pub fn is_over(&self) -> bool {
+        if !self.look() {
+            return false;
+        }
+        let users = std::mem::take(&mut *self.0.users.lock());
+        for user in users.iter().filter_map(Weak::upgrade) {
+            // Whoever waits on the thread that drives can't be woken any more.
+            let _ = catch_unwind(AssertUnwindSafe(|| user.lost()));
+            // Its sockets have numbers of somebody else.
+            std::mem::forget(user);
+        }
+        true
+    }
+
+    /// To be called by a task before it drops a socket that has failed: does not return when the host
+    /// has closed it, for closing it again would close what is the host's.
+    pub fn keep_sockets(&self) {
+        if self.look() {
+            leave_the_poll();
+        }
+    }
+
     /// Runs a task.
-    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    ///
+    /// Errors: `closed` when the host has closed the library's descriptors.
+    pub fn spawn<F>(&self, future: F) -> Result<JoinHandle<F::Output>>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let task = self.0.runtime.spawn(future);
+        if self.look() {
+            std::mem::forget(future);
+            return Err(canary::gone());
+        }
+        let canary = self.0.canary.clone();
+        let mut future = Box::pin(future);
+        let task = self.0.runtime.spawn(std::future::poll_fn(move |cx| {
+            if canary.is_gone() {
+                leave_the_poll();
+            }
+            future.as_mut().poll(cx)
+        }));
         self.attend();
-        task
+        Ok(task)
     }
 
     /// Runs blocking code on a thread of its own.
@@ -127,6 +225,8 @@ impl Handle {
         &self,
         run: impl FnOnce() -> R + Send + 'static,
     ) -> JoinHandle<R> {
+        // The thread may be a new one, and inherits what this one blocks.
+        let _blocked = threads::Blocked::new();
         self.0.runtime.spawn_blocking(run)
     }
 
@@ -147,20 +247,53 @@ impl Handle {
 
     /// Waits on this thread for a future, driving meanwhile if nobody else but the own thread
     /// does. `None` when the time is over.
+    ///
+    /// A thread with little stack left does not drive: other tasks may need more, a TLS handshake
+    /// above all.
+    ///
+    /// When the host has closed the library's descriptors, nothing is driven: what lives on the
+    /// runtime has been told, and ends the future.
     pub fn wait<F: Future>(&self, future: F, timeout: Option<Duration>) -> Option<F::Output> {
+        let begun = Instant::now();
+        let mut future = pin!(future);
         // Within another runtime of tokio's, blocking on this one is not allowed.
-        if tokio::runtime::Handle::try_current().is_ok() || !self.0.take_seat() {
+        if self.is_over()
+            || tokio::runtime::Handle::try_current().is_ok()
+            || threads::stack_left() < limits::DRIVER_STACK_BYTES
+            || !self.0.take_seat()
+        {
             return crate::park::block_on_timeout(future, timeout);
         }
         let seat = CallersSeat(&self.0);
-        let output = self.0.runtime.block_on(async {
-            match timeout {
-                Some(timeout) => tokio::time::timeout(timeout, future).await.ok(),
-                None => Some(future.await),
-            }
-        });
+        let driven = catch_unwind(AssertUnwindSafe(|| {
+            self.0.runtime.block_on(async {
+                match timeout {
+                    Some(timeout) => tokio::time::timeout(timeout, future.as_mut()).await.ok(),
+                    None => Some(future.as_mut().await),
+                }
+            })
+        }));
         drop(seat);
-        output
+        driven.unwrap_or_else(|panic| {
+            if !self.is_over() {
+                resume_unwind(panic);
+            }
+            let left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+            crate::park::block_on_timeout(future, left)
+        })
+    }
+}
+
+thread_local! {
+    /// Whether this is the own thread of a runtime.
+    static IS_OWN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Stops the own thread of a runtime whose descriptors the host has closed: it would wait on a number
+/// that is somebody else's by now, another runtime's perhaps, and take what is for that.
+fn leave_the_poll() {
+    while IS_OWN.get() {
+        std::thread::park();
     }
 }
 
@@ -174,11 +307,20 @@ impl Drop for CallersSeat<'_> {
 }
 
 impl Inner {
-    /// The life of the own thread.
-    fn drive(&self) {
+    /// The life of the own thread, which ends when the descriptors are gone.
+    fn drive(self: &Arc<Self>) {
+        IS_OWN.set(true);
         loop {
             self.await_seat();
-            self.runtime.block_on(self.leave.notified());
+            let drive = || self.runtime.block_on(self.leave.notified());
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(drive)) {
+                if Handle(self.clone()).is_over() {
+                    self.seat.lock().taken_by_own = false;
+                    self.changed.notify_all();
+                    return;
+                }
+                resume_unwind(panic);
+            }
             let mut seat = self.seat.lock();
             seat.taken_by_own = false;
             self.vacant.store(true, Ordering::SeqCst);

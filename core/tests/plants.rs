@@ -37,7 +37,7 @@ mod world;
 /// Seeds within which each planted bug has to be found.
 const SEEDS_MAX: u64 = 2_000;
 
-const PLANTS: [&str; 13] = [
+const PLANTS: [&str; 20] = [
     "alias_leak",
     "takeover",
     "stale_close",
@@ -51,6 +51,13 @@ const PLANTS: [&str; 13] = [
     "uncounted_abandon",
     "gap_ignored",
     "no_grace",
+    "kind_matters",
+    "kind_restarts",
+    "alias_first",
+    "slow_is_cut",
+    "slow_expel",
+    "slow_reconnect",
+    "slow_end",
 ];
 
 #[test]

@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use distflow_core::limits;
-use distflow_core::registry::{Config, ConnId, Input, Notice, Output, Outputs, Registry};
+use distflow_core::registry::{Config, ConnId, Input, Kind, Notice, Output, Outputs, Registry};
 use distflow_core::time::Now;
 use distflow_core::wire::frame::HEADER_BYTES;
-use distflow_core::wire::pmd::LeaveCause;
+use distflow_core::wire::pmd::{Capabilities, LeaveCause};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -37,12 +37,12 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         3 => conn.clone().prop_map(Op::Open),
         2 => (conn.clone(), any::<bool>()).prop_map(|(c, hb)| Op::Hello(c, hb)),
-        8 => (conn.clone(), id.clone(), 0u8..4, 1u16..3, any::<bool>())
+        8 => (conn.clone(), id.clone(), 0u8..6, 1u16..3, any::<bool>())
             .prop_map(|(c, id, alias, port, token)| Op::Register(c, id, alias, port, token)),
         2 => (conn.clone(), id.clone()).prop_map(|(c, id)| Op::Unregister(c, id)),
         2 => (conn.clone(), id.clone()).prop_map(|(c, id)| Op::Heartbeat(c, id)),
         1 => conn.clone().prop_map(Op::Prove),
-        1 => (conn.clone(), id).prop_map(|(c, name)| Op::Resolve(c, name)),
+        1 => (conn.clone(), 0u8..6).prop_map(|(c, name)| Op::Resolve(c, name)),
         1 => conn.clone().prop_map(Op::Watch),
         1 => conn.clone().prop_map(Op::Garbage),
         2 => conn.prop_map(Op::Close),
@@ -94,6 +94,28 @@ impl Model {
         let holds = |(id, node): &(&String, &Node)| **id != want.id && node.alias == want.alias;
         if let (Some(alias), Some((_, node))) = (&want.alias, self.nodes.iter().find(holds)) {
             return Some((node.conn, format!("Alias '{alias}' already in use")));
+        }
+        if self.greeted.contains_key(&want.conn) {
+            // The names of our own clients say one thing only.
+            let others = |id: &&String| **id != want.id;
+            if let Some(alias) = &want.alias
+                && let Some((_, node)) =
+                    self.nodes.get_key_value(alias).filter(|(id, _)| others(id))
+            {
+                let text = "is the id of another node: it is already in use";
+                return Some((node.conn, format!("Alias '{alias}' {text}")));
+            }
+            let holds = |(id, node): &(&String, &Node)| {
+                others(id) && node.alias.as_deref() == Some(&*want.id)
+            };
+            if let Some((_, node)) = self.nodes.iter().find(holds)
+                && node
+                    .conn
+                    .is_some_and(|conn| self.greeted.contains_key(&conn))
+            {
+                let text = "has another node's alias for an id: it is already registered";
+                return Some((node.conn, format!("Node '{}' {text}", want.id)));
+            }
         }
         let node = self.nodes.get(&want.id)?;
         let reconnect = node.alias == want.alias && node.port == want.port;
@@ -187,6 +209,14 @@ struct Run {
 /// A connection of its own, that only watches.
 const WATCHER: u32 = 9;
 
+/// Some aliases look like ids.
+fn alias_or_id(number: u8) -> String {
+    match number {
+        0..4 => format!("a{number}"),
+        _ => format!("n{}", number - 4),
+    }
+}
+
 impl Run {
     fn new() -> Self {
         let config = Config::new("epoch".into(), [1; 32]);
@@ -255,14 +285,34 @@ impl Run {
         };
         let mut outputs = Outputs::default();
         self.registry.step(now, input, &mut outputs);
+        // Everything comes alone here, and nobody waits for a snapshot for longer.
+        self.registry.settle(now, &mut outputs);
         let mut events = Vec::new();
-        for item in &outputs.items {
+        for (at, item) in outputs.items.iter().enumerate() {
             let body = |range: &std::ops::Range<usize>| {
                 serde_json::from_slice(&outputs.bytes[range.start + HEADER_BYTES..range.end])
             };
             match item {
-                Output::Answer(id, range) => self.answered(*id, &body(range).unwrap()),
-                Output::Event(id, range) => events.push((*id, body(range).unwrap())),
+                Output::Answer(id, range) => {
+                    // The rest of a snapshot is behind its head.
+                    let text = match outputs.items.get(at + 1) {
+                        Some(Output::Shared(other, rest)) if other == id => {
+                            [&outputs.bytes[range.start + HEADER_BYTES..range.end], rest].concat()
+                        }
+                        _ => outputs.bytes[range.start + HEADER_BYTES..range.end].to_vec(),
+                    };
+                    let announced = outputs.bytes[range.start..][..HEADER_BYTES].try_into();
+                    assert_eq!(u32::from_be_bytes(announced.unwrap()) as usize, text.len());
+                    let message: Value = serde_json::from_slice(&text).unwrap();
+                    if message["type"] == "event" {
+                        events.push((*id, message));
+                    } else {
+                        self.answered(*id, &message);
+                    }
+                }
+                Output::Announce(kind, range) if *kind == self.watcher_kind() => {
+                    events.push((self.id(WATCHER), body(range).unwrap()));
+                }
                 Output::Pause(id) => assert!(self.paused.insert(id.slot)),
                 Output::Resume(id) => assert!(self.paused.remove(&id.slot)),
                 Output::Close(id, _) => self.doomed.push_back(id.slot),
@@ -318,11 +368,18 @@ impl Run {
             Asked::Resolve(name) => {
                 let mut all = self.model.nodes.iter();
                 let found = all.find(|(_, node)| node.alias.as_deref() == Some(&*name));
-                let want = found.map(|(id, _)| id.as_str());
+                let found = found.map(|(id, _)| id.as_str());
+                // An id is its node's, whoever has it for an alias.
+                let by_id = self.model.nodes.get_key_value(&name);
+                let want = by_id.map(|(id, _)| id.as_str()).or(found);
                 assert_eq!(payload["node"]["nodeId"].as_str(), want, "{answer}");
             }
             Asked::Other => assert!(error.is_none(), "{answer}"),
         }
+    }
+
+    fn watcher_kind(&self) -> Kind {
+        Kind::of(Capabilities::from_names(["rev"]))
     }
 
     fn timed_out(&mut self, id: &str) {
@@ -425,7 +482,7 @@ impl Run {
             Op::Register(conn, id, alias, port, token) => {
                 let id = name(id);
                 let token = self.tokens.get(&id).filter(|_| *token).cloned();
-                let alias = (*alias > 0).then(|| format!("a{alias}"));
+                let alias = (*alias > 0).then(|| alias_or_id(*alias));
                 let payload = json!({
                     "nodeId": id, "alias": alias, "host": "h", "port": port, "session": token,
                 });
@@ -461,7 +518,7 @@ impl Run {
                 }
             }
             Op::Resolve(conn, alias) => {
-                let alias = format!("a{alias}");
+                let alias = alias_or_id(*alias);
                 let payload = json!({ "alias": alias });
                 self.ask(*conn, "resolve", payload, Asked::Resolve(alias));
             }

@@ -5,7 +5,6 @@
 // Lines on standard input: add <text>, done <number>, list, quit. todo.py beside the Python examples
 // speaks the same messages, so that both share one list.
 
-const { randomBytes } = require('node:crypto');
 const { createInterface } = require('node:readline');
 
 const { JSONCrdt, NodeRuntime } = require('@distflow/native');
@@ -17,8 +16,9 @@ if (!/^[\w-]+$/.test(name ?? '') || !/^\d+$/.test(port) || port < 1 || port > 65
 }
 
 const alias = `todo-${name}`;
-// A replica's name is for one life: the next one has forgotten what it wrote.
-const doc = new JSONCrdt(`${name}-${randomBytes(4).toString('hex')}`);
+const doc = new JSONCrdt(name);
+/** Operations in one message, by the length of their text: far less than a message may have. */
+const TEXT_MAX = 1 << 20;
 let made = 0;
 
 /** The items in one order, the same for everybody: by time, then by their ids. */
@@ -41,6 +41,26 @@ async function main() {
     node.send(to, payload).catch((error) => console.error(`${to}: ${error.message}`));
   const ask = (to) => send(to, { type: 'CRDT_SYNC_REQUEST', clock: doc.clock(), from: alias });
 
+  /** Gives somebody all operations, in as many messages as it takes. */
+  async function give(to, all) {
+    let ops = [];
+    let length = 0;
+    for (const op of all.map(JSONCrdt.encodeOp)) {
+      if (length > 0 && length + op.length > TEXT_MAX) {
+        await send(to, { type: 'CRDT_SYNC_RESPONSE', ops, clock: doc.clock() });
+        [ops, length] = [[], 0];
+      }
+      ops.push(op);
+      length += op.length;
+    }
+    await send(to, { type: 'CRDT_SYNC_RESPONSE', ops, clock: doc.clock() });
+  }
+
+  /** Gives somebody the whole document: the operations it lacks are no longer all there. */
+  async function giveAll(to) {
+    for (const piece of doc.snapshotPieces()) await send(to, { type: 'CRDT_PIECE', piece });
+  }
+
   /** Tells everybody of an operation; who misses it gets it with the next exchange. */
   async function tell(op) {
     const peers = await node.discover({ prefix: 'todo-' });
@@ -54,22 +74,19 @@ async function main() {
         doc.receive(message.op);
         break;
       case 'CRDT_SYNC_REQUEST':
-        if (doc.isCompleteSince(message.clock)) {
-          const ops = doc.diffSince(message.clock).map(JSONCrdt.encodeOp);
-          send(message.from, { type: 'CRDT_SYNC_RESPONSE', ops, clock: doc.clock() });
-        } else {
-          send(message.from, { type: 'CRDT_SNAPSHOT', snapshot: JSON.stringify(doc.snapshot()) });
-        }
+        if (doc.isCompleteSince(message.clock)) give(message.from, doc.diffSince(message.clock));
+        else giveAll(message.from);
         break;
       case 'CRDT_SYNC_RESPONSE':
         for (const op of message.ops) doc.receive(op);
         break;
-      case 'CRDT_SNAPSHOT':
-        doc.merge(message.snapshot);
+      case 'CRDT_PIECE':
+        doc.mergePiece(message.piece);
         break;
     }
   });
-  doc.on('sync', ({ op }) => console.log(`changed by ${op.src.replace(/-[0-9a-f]+$/, '')}`));
+  // A source is a name, and one of its lives.
+  doc.on('sync', ({ op }) => console.log(`changed by ${op.src.replace(/~[^~]*$/, '')}`));
   // Whoever has been away, or is new, and we ourselves may lack something.
   node.on('peer:join', ({ alias: peer }) => peer?.startsWith('todo-') && ask(peer));
   console.log('ready');

@@ -9,8 +9,6 @@ Each line of the input is a command: add TEXT, done NUMBER, list, quit.
 from __future__ import annotations
 
 import contextlib
-import json
-import secrets
 import sys
 import time
 from typing import Any
@@ -19,6 +17,8 @@ import distflow
 from distflow import DocumentWatch, JsonCrdt, Message, Op, PeerJoin
 
 PREFIX = "todo-"
+# Operations in one message, by the length of their text: far less than a message may have.
+TEXT_MAX = 1 << 20
 GONE = (distflow.ResolveFailedError, distflow.ConnectionFailedError)
 
 
@@ -33,9 +33,8 @@ class TodoList:
 
     def __init__(self, name: str, node: distflow.Node) -> None:
         self.node = node
-        # Not the alias alone: who starts again begins with an empty list, and counts from 1.
-        self.replica = f"{name}-{secrets.token_hex(4)}"
-        self.doc = JsonCrdt(self.replica)
+        self.name = name
+        self.doc = JsonCrdt(name)
         self.added = 0
         self.doc.watch("todo.*", self.tell)
         node.on_message(self.message)
@@ -53,7 +52,7 @@ class TodoList:
         self.added += 1
         at = time.time_ns() // 1_000_000
         item = {"text": text, "done": False, "at": at}
-        self.share(self.doc.set(["todo", f"{self.replica}-{self.added}"], item))
+        self.share(self.doc.set(["todo", f"{self.name}-{at}-{self.added}"], item))
 
     def done(self, number: str) -> None:
         """Ticks off an item, by its place in the list."""
@@ -79,6 +78,20 @@ class TodoList:
         with contextlib.suppress(*GONE):
             self.node.send(to, payload)
 
+    def give(self, to: str, ops: list[Op]) -> None:
+        """Gives somebody operations, in as many messages as it takes."""
+        texts: list[str] = []
+        for op in ops:
+            if texts and sum(map(len, texts)) + len(op.text) > TEXT_MAX:
+                self.answer(to, texts)
+                texts = []
+            texts.append(op.text)
+        self.answer(to, texts)
+
+    def answer(self, to: str, ops: list[str]) -> None:
+        """Gives somebody operations in one message."""
+        self.send(to, {"type": "CRDT_SYNC_RESPONSE", "ops": ops, "clock": self.doc.clock})
+
     def ask(self, peer: str) -> None:
         """Asks somebody for what is not here."""
         request = {"type": "CRDT_SYNC_REQUEST", "clock": self.doc.clock, "from": self.node.alias}
@@ -97,25 +110,24 @@ class TodoList:
                 # One before it was lost on the way.
                 self.ask(message.sender)
         elif payload["type"] == "CRDT_SYNC_REQUEST":
-            clock = payload["clock"]
-            ops = [op.text for op in doc.diff_since(clock)]
-            answer = {"type": "CRDT_SYNC_RESPONSE", "ops": ops, "clock": doc.clock}
-            self.send(message.sender, answer)
-            if not doc.is_complete_since(clock):
-                snapshot = json.dumps(doc.snapshot_json())
-                self.send(message.sender, {"type": "CRDT_SNAPSHOT", "snapshot": snapshot})
+            if doc.is_complete_since(payload["clock"]):
+                self.give(message.sender, doc.diff_since(payload["clock"]))
+            else:
+                # The operations are no longer all there: the whole list, however long it is.
+                for piece in doc.snapshot_pieces():
+                    self.send(message.sender, {"type": "CRDT_PIECE", "piece": piece})
         elif payload["type"] == "CRDT_SYNC_RESPONSE":
             for op in payload["ops"]:
                 doc.receive(op)
-        elif payload["type"] == "CRDT_SNAPSHOT":
-            doc.merge(payload["snapshot"])
+        elif payload["type"] == "CRDT_PIECE" and doc.merge_piece(payload["piece"]):
             say("* took in a whole list")
 
     def tell(self, event: DocumentWatch) -> None:
-        """Somebody else has changed an item."""
+        """Somebody else has changed an item. Without an operation, look at all of them."""
         item = None if event.local else self.doc.get(event.path[:2])
-        if isinstance(item, dict):
-            say(f"* {event.op.src.rsplit('-', 1)[0]}: {shown(item)}")
+        if event.op and isinstance(item, dict):
+            # A source is a name, and one of its lives.
+            say(f"* {event.op.src.rsplit('~', 1)[0]}: {shown(item)}")
 
 
 def shown(item: dict[str, Any]) -> str:

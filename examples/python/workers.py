@@ -20,7 +20,7 @@ from distflow import Message, PeerLeave
 BOSS = "prime-pool"
 GONE = (distflow.ResolveFailedError, distflow.ConnectionFailedError)
 # Its own node is closed by the handler of the leave.
-ENDED = (*GONE, distflow.NotStartedError, distflow.ClosedError)
+ENDED = (*GONE, distflow.ClosedError)
 STEP = 20_000
 RANGES = [[start, start + STEP] for start in range(0, 40 * STEP, STEP)]
 

@@ -64,14 +64,19 @@ pub(crate) unsafe fn offer<T>(out: *mut T, value: T) {
 
 /// Opens a replica of a shared document.
 ///
-/// Every replica has a name of its own, `replica` (1 to 240 bytes), and the same `initial` value:
-/// JSON text; length 0 means `{}`. `options` is a JSON object, length 0 means `{}`. Its members,
-/// which all may be left out:
+/// `replica` is the replica's name (1 to 240 bytes), which is shown and may be the same in every life:
+/// operations are counted under a source of their own for each life, or for each directory; see
+/// `distflow_doc_source`. All replicas have the same `initial` value: JSON text; length 0 means
+/// `{}`. `options` is a JSON object, length 0 means `{}`. Its members, which all may be left out:
 ///
 /// - `"directory"`: a path. The document is kept there, and is as it was when it was last open;
 ///   `initial` counts the first time only. When a write has returned, the end of this process does
 ///   not lose it; after `distflow_doc_flush`, neither does the end of the machine. Default: in
 ///   memory only.
+/// - `"salvage"`: true opens the directory also when files in it are damaged, with all that is
+///   whole. Where something was lost, the document writes under a new source, and what others have
+///   comes back with the next exchange; copies of the files stay there, with `damaged-` before
+///   their names. Default false: damage is an error.
 /// - `"members"`: an array of the names of all replicas; see `distflow_doc_set_members`. Default:
 ///   not known.
 /// - `"maxLogSize"`: operations kept for peers; at twice as many, the oldest go. Default 1000.
@@ -83,6 +88,8 @@ pub(crate) unsafe fn offer<T>(out: *mut T, value: T) {
 /// - `"maxDriftMs"`: milliseconds by which a stamp may be ahead of this host's clock without an
 ///   event. Default 300000.
 /// - `"enableAutoGc"`: trims and forgets by itself. Default true.
+/// - `"source"`: the source to write as at first, 1 to 255 bytes, for a host that makes sure by
+///   itself that nobody else ever writes as the same. Default: one made from the name.
 ///
 /// Nothing is sent anywhere by a document: operations come out of `distflow_doc_set`,
 /// `distflow_doc_delete` and `distflow_doc_since`, and go into `distflow_doc_receive`. Since 0.1.0.

@@ -31,7 +31,8 @@ pub extern "C" fn distflow_doc_listen(doc: *mut distflow_doc, is_listening: u8) 
 ///
 /// - `change`: a local write: `type` (`set` or `del`), `path`, `value`, `op`.
 /// - `sync`: an operation of another replica was taken in: `op`.
-/// - `watch`: a write touches a pattern: `id`, `path`, `local`, `op`.
+/// - `watch`: a write touches a pattern: `id`, `path`, `local`, `op`. Without `op`, and with the path
+///   of the whole document, after a merge or restore, and after `lost`: look again.
 /// - `conflict`: `type` is `parent-tombstone`, `tombstone-wins`, `clock-drift` or `ignored`.
 /// - `gc`: something was forgotten: `type` (`log`, `pending` or `tombstones`), `removed`,
 ///   `currentSize`.

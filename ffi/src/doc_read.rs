@@ -29,9 +29,9 @@ pub unsafe extern "C" fn distflow_doc_replica(
     unsafe { text_of(doc, "replica_out", replica_out, |doc| Ok(doc.replica())) }
 }
 
-/// Gives the name under which the document writes: its key in clocks, and `src` of its operations.
-/// It is the replica's name, or one made from it after the document went back to an older snapshot.
-/// Since 0.1.0.
+/// Gives the source as which the document writes: its key in clocks, and `src` of its operations. It
+/// is made from the replica's name at the first write, and belongs to this life, or to the directory;
+/// before, it is the name. After the document went back to a snapshot, it is another one. Since 0.1.0.
 ///
 /// Ownership: `*source_out` is owned; release it with `distflow_buf_free`.
 /// Blocks: no. In a callback: allowed.
@@ -55,8 +55,9 @@ pub unsafe extern "C" fn distflow_doc_source(
 /// Gives the value at a path, as JSON text; length 0 when nothing is there.
 ///
 /// A path is a JSON pointer (RFC 6901) such as `/users/alice/age`, empty for the whole document; or
-/// a JSON array such as `["users","alice",0]`. In a pointer, digits are an index where an array is,
-/// and otherwise a key. Since 0.1.0.
+/// a JSON array such as `["users","alice",0]`; or one key, which must not look like more than that
+/// (`users.alice` is refused). In a pointer, digits are an index where an array is, and otherwise a
+/// key. Since 0.1.0.
 ///
 /// Ownership: `path` is borrowed during the call. `*json_out` is owned; release it with
 /// `distflow_buf_free`.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use distflow_core::crdt::document::Received;
 use distflow_core::crdt::op::Op;
-use distflow_core::interchange;
+use distflow_core::limits::CRDT_PIECE_BYTES_DEFAULT;
+use distflow_core::{Error, ErrorKind, JsonCrdt, interchange};
 
 use crate::buf::distflow_buf;
 use crate::convert;
@@ -49,7 +50,8 @@ impl distflow_doc_received {
 /// `DISTFLOW_DOC_PENDING`.
 /// Blocks: no, but for the journal's write to a file. In a callback: allowed.
 /// Statuses: OK, INVALID_JSON, INVALID_MESSAGE (it is no operation), TOO_LARGE (it is more
-/// than 4 MiB, or there are too many replicas), BUSY (too many wait), IO (it can't be kept),
+/// than 4 MiB, or there are too many replicas), BUSY (too many wait), SOURCE_CONFLICT (another
+/// operation of its source has its number: two histories are written as one), IO (it can't be kept),
 /// INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
 ///
 /// # Safety
@@ -76,13 +78,14 @@ pub unsafe extern "C" fn distflow_doc_receive(
 }
 
 /// Takes in several operations: bytes of `distflow_doc_encode_since`, or the JSON array of
-/// `distflow_doc_since`. On failure, operations before the one that failed may have been taken in;
-/// taking the same in again is harmless. Since 0.1.0.
+/// `distflow_doc_since`. On failure, operations before the one that failed may have been taken in, and
+/// after SOURCE_CONFLICT all the others; taking the same in again is harmless. Since 0.1.0.
 ///
 /// Ownership: `ops` is borrowed during the call. `received_out` is the caller's and may be NULL.
 /// Blocks: no, but for the journal's writes to a file. In a callback: allowed.
 /// Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or what is no operation), TOO_LARGE,
-/// BUSY (too many wait), IO (it can't be kept), INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+/// BUSY (too many wait), SOURCE_CONFLICT (as for `distflow_doc_receive`), IO (it can't be kept),
+/// INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
 ///
 /// # Safety
 /// `ops` must be readable for its length, `received_out` NULL or point to a
@@ -107,6 +110,15 @@ pub unsafe extern "C" fn distflow_doc_receive_batch(
         };
         // SAFETY: as above.
         unsafe { offer(received_out, received) };
+        if found.refused > 0 {
+            return Err(Error::new(
+                ErrorKind::SourceConflict,
+                format!(
+                    "{} operations have numbers of others: two histories are written as one source",
+                    found.refused
+                ),
+            ));
+        }
         Ok(())
     })
 }
@@ -215,8 +227,71 @@ pub unsafe extern "C" fn distflow_doc_snapshot_json(
     unsafe { text_of(doc, "json_out", json_out, |doc| Ok(doc.snapshot_json())) }
 }
 
-/// Replaces the document by a snapshot's, in bytes or JSON; what it had is gone. On failure, nothing
-/// has changed. Since 0.1.0.
+/// Gives the whole document in pieces of text, a line feed after each, for `distflow_doc_merge_piece`:
+/// for a peer that one message can't bring all of it. A piece is letters, digits, `+`, `/` and `=`, so
+/// that it can stand in a JSON string as it is. Since 0.1.0.
+///
+/// Ownership: `*pieces_out` is owned; release it with `distflow_buf_free`. `piece_len_max` is the
+/// longest that a piece may be, at least 1,024; 0 means 1 MiB.
+/// Blocks: no. In a callback: allowed.
+/// Statuses: OK, INVALID_ARGUMENT, TOO_LARGE (the document is larger than 1 GiB), INVALID_HANDLE,
+/// FORKED, PANIC.
+///
+/// # Safety
+/// `pieces_out` must be NULL or point to a `distflow_buf`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn distflow_doc_snapshot_pieces(
+    doc: *const distflow_doc,
+    piece_len_max: usize,
+    pieces_out: *mut distflow_buf,
+) -> distflow_status {
+    let pieces = |doc: &JsonCrdt| {
+        let most = match piece_len_max {
+            0 => CRDT_PIECE_BYTES_DEFAULT,
+            most => most,
+        };
+        let mut text = doc.snapshot_pieces(most)?.join("\n");
+        text.push('\n');
+        Ok(text)
+    };
+    // SAFETY: the caller promises that it can be written.
+    unsafe { text_of(doc, "pieces_out", pieces_out, pieces) }
+}
+
+/// Takes in a piece of `distflow_doc_snapshot_pieces`, in any order, once or more; with the last one
+/// that is missing, merges the snapshot as `distflow_doc_merge` does. Pieces of at most four
+/// snapshots are kept at a time. Since 0.1.0.
+///
+/// Ownership: `piece`, without a line feed, is borrowed during the call. `is_whole_out` is the
+/// caller's and may be NULL; true means that the snapshot was merged.
+/// Blocks: no, but for the journal's write to a file. In a callback: allowed.
+/// Statuses: OK, INVALID_JSON, INVALID_MESSAGE (no piece, or pieces that do not make the snapshot),
+/// TOO_LARGE, SOURCE_CONFLICT, IO (it can't be kept), INVALID_ARGUMENT, INVALID_HANDLE, FORKED, PANIC.
+///
+/// # Safety
+/// `piece` must be readable for its length, `is_whole_out` NULL or point to a `bool`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn distflow_doc_merge_piece(
+    doc: *mut distflow_doc,
+    piece: *const c_char,
+    piece_len: usize,
+    is_whole_out: *mut bool,
+) -> distflow_status {
+    // SAFETY: the caller's promises are this function's, here and below.
+    unsafe { offer(is_whole_out, false) };
+    with(doc, |document| {
+        // SAFETY: as above.
+        let piece = unsafe { convert::slice("piece", piece, piece_len) }?;
+        // What is not UTF-8 is no base64, either.
+        let is_whole = document.merge_piece(&String::from_utf8_lossy(piece))?;
+        // SAFETY: as above.
+        unsafe { offer(is_whole_out, is_whole) };
+        Ok(())
+    })
+}
+
+/// Replaces the document by a snapshot's, in bytes or JSON; what it had is gone. From then on it writes
+/// as another source; see `distflow_doc_source`. On failure, nothing has changed. Since 0.1.0.
 ///
 /// Ownership: `snapshot` is borrowed during the call.
 /// Blocks: no, but for the journal's write to a file. In a callback: allowed.
@@ -242,8 +317,9 @@ pub unsafe extern "C" fn distflow_doc_restore(
 ///
 /// Ownership: `snapshot` is borrowed during the call.
 /// Blocks: no, but for the journal's write to a file. In a callback: allowed.
-/// Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or no snapshot), TOO_LARGE, IO (it
-/// can't be kept), INVALID_ARGUMENT (also for a snapshot of an original package that lacks operations
+/// Statuses: OK, INVALID_JSON, INVALID_MESSAGE (damaged bytes, or no snapshot), TOO_LARGE,
+/// SOURCE_CONFLICT (it has another operation of a source and number), IO (it can't be kept),
+/// INVALID_ARGUMENT (also for a snapshot of an original package that lacks operations
 /// of this document), INVALID_HANDLE, FORKED, PANIC.
 ///
 /// # Safety

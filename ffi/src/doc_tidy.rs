@@ -7,7 +7,8 @@ use crate::doc::with;
 use crate::opaque::distflow_doc;
 use crate::status::distflow_status;
 
-/// Tells who takes part, so that deletes which all have seen can be forgotten. Since 0.1.0.
+/// Tells who takes part, so that deletes which all have seen can be forgotten, and lives that
+/// have ended counted no longer. Since 0.1.0.
 ///
 /// Ownership: `members`, a JSON array of the names of all replicas, is borrowed during the call;
 /// length 0 means that they are not known.

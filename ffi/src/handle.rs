@@ -232,9 +232,8 @@ pub(crate) fn free<T: Closable>(handle: *const T::Public) {
     object.stop_callbacks();
     // Good-byes take their time, which the callback's thread must not: it has to end first.
     // Without another thread, the last owner's drop ends the object without good-byes.
-    let _ = std::thread::Builder::new()
-        .name("distflow-close".into())
-        .spawn(move || object.close(Some(FREE_TIMEOUT)));
+    let _ =
+        distflow_core::threads::spawn("distflow-close", move || object.close(Some(FREE_TIMEOUT)));
 }
 
 /// Runs a call that fills in a struct, which is emptied before anything else happens.

@@ -39,9 +39,13 @@ pub mod opaque;
 pub mod peer;
 pub mod pmd;
 pub mod pmd_client;
+#[cfg(feature = "sessions")]
 pub mod session;
+#[cfg(feature = "sessions")]
 pub mod session_events;
+#[cfg(feature = "sessions")]
 pub mod session_list;
+#[cfg(feature = "sessions")]
 pub mod session_play;
 pub mod status;
 pub mod version;

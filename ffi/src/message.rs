@@ -23,8 +23,9 @@ pub struct distflow_message {
     pub timestamp_ms: u64,
     /// What owns the message; not to be touched. NULL when it is borrowed.
     pub memory: *mut c_void,
-    /// Zero; for later versions.
-    pub reserved: [u64; 2],
+    /// Alias of the sender, by its own claim, or, of an original package, as the PMD knows it;
+    /// length 0 when it has none.
+    pub alias: distflow_bytes,
 }
 
 /// Several messages, oldest first. Owned; freed with `distflow_messages_free`.
@@ -66,7 +67,7 @@ impl distflow_message {
         payload: distflow_bytes::EMPTY,
         timestamp_ms: 0,
         memory: std::ptr::null_mut(),
-        reserved: [0; 2],
+        alias: distflow_bytes::EMPTY,
     };
 }
 
@@ -120,13 +121,22 @@ pub unsafe extern "C" fn distflow_messages_free(messages: *mut distflow_messages
 }
 
 fn text_bytes(message: &Message) -> usize {
-    message.from.as_str().len() + message.payload.len()
+    message.from.as_str().len() + message.payload.len() + alias(message).len()
 }
+
+fn alias(message: &Message) -> &[u8] {
+    let alias = message.alias.as_ref();
+    alias.map_or(&[], |alias| alias.as_str().as_bytes())
+}
+
+/// Texts of one message.
+const TEXTS: usize = 3;
 
 fn put(block: &mut Block, message: &Message) -> distflow_message {
     distflow_message {
         from: block.put(message.from.as_str().as_bytes()),
         payload: block.put(message.payload.as_bytes()),
+        alias: block.put(alias(message)),
         timestamp_ms: message.timestamp,
         ..distflow_message::EMPTY
     }
@@ -134,7 +144,7 @@ fn put(block: &mut Block, message: &Message) -> distflow_message {
 
 /// Gives a message to C.
 pub(crate) fn one(message: &Message) -> Result<distflow_message> {
-    let mut block = Block::new::<u8>(0, text_bytes(message), 2)?;
+    let mut block = Block::new::<u8>(0, text_bytes(message), TEXTS)?;
     let out = put(&mut block, message);
     Ok(distflow_message {
         memory: block.release(),
@@ -145,7 +155,7 @@ pub(crate) fn one(message: &Message) -> Result<distflow_message> {
 /// Gives several messages to C.
 pub(crate) fn many(messages: &[Message]) -> Result<distflow_messages> {
     let bytes = messages.iter().map(text_bytes).sum();
-    let mut block = Block::new::<distflow_message>(messages.len(), bytes, 2 * messages.len())?;
+    let mut block = Block::new::<distflow_message>(messages.len(), bytes, TEXTS * messages.len())?;
     let items = block.items::<distflow_message>();
     for (i, message) in messages.iter().enumerate() {
         let message = put(&mut block, message);
@@ -183,7 +193,7 @@ pub(crate) fn lend(messages: &[Message], call: impl FnOnce(&[distflow_message]))
     scratch.text.clear();
     let bytes: usize = messages.iter().map(text_bytes).sum();
     // All at once: the text must not move while it is pointed to.
-    scratch.text.reserve(bytes + 2 * messages.len());
+    scratch.text.reserve(bytes + TEXTS * messages.len());
     for message in messages {
         let mut text = |bytes: &[u8]| {
             let at = scratch.text.len();
@@ -196,9 +206,11 @@ pub(crate) fn lend(messages: &[Message], call: impl FnOnce(&[distflow_message]))
         };
         let from = text(message.from.as_str().as_bytes());
         let payload = text(message.payload.as_bytes());
+        let alias = text(alias(message));
         scratch.items.push(distflow_message {
             from,
             payload,
+            alias,
             timestamp_ms: message.timestamp,
             ..distflow_message::EMPTY
         });

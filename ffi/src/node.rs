@@ -93,7 +93,7 @@ impl Closable for NodeObject {
 /// The statuses of errors that a closed node gives become `CLOSED`.
 pub(crate) fn unless_closed<T>(object: &NodeObject, result: Result<T>) -> Result<T> {
     result.map_err(|error| {
-        if error.kind() == ErrorKind::NotStarted {
+        if matches!(error.kind(), ErrorKind::NotStarted | ErrorKind::Closed) {
             return object.check_open().err().unwrap_or(error);
         }
         error

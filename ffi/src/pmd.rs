@@ -52,7 +52,7 @@ pub struct distflow_pmd_options {
     pub keepalive_idle_ms: u64,
     /// Milliseconds between such probes. Default 1,000.
     pub keepalive_interval_ms: u64,
-    /// Milliseconds that unacknowledged data may wait (`TCP_USER_TIMEOUT`). Default 5,000.
+    /// Milliseconds that unacknowledged data may wait (`TCP_USER_TIMEOUT`). Default 8,000.
     pub tcp_user_timeout_ms: u64,
     /// Unanswered probes that make a connection dead. Default 3.
     pub keepalive_probes: u32,

@@ -115,7 +115,8 @@ unsafe fn enter<F: Future<Output = Result<Session>>>(
 ///
 /// - `"url"`: `mqtt://`, `mqtts://` (TLS), `ws://` or `wss://`, host and port. Default
 ///   `mqtt://localhost`.
-/// - `"mqttVersion"`: `"3.1.1"` or `"5"`. Default 3.1.1.
+/// - `"mqttVersion"`: `"auto"`, the default: 5, or 3.1.1 where the broker does not speak it; `"3.1.1"`
+///   or `"5"`.
 /// - `"username"`, `"password"`. Default: none.
 /// - `"caFile"`: a PEM file of who is trusted for TLS. Default: whom the system trusts.
 /// - `"certFile"`, `"keyFile"`: PEM files by which this client is known. Default: none.

@@ -35,6 +35,8 @@ use crate::status::distflow_status;
 /// - `all_players_selected`.
 /// - `game`: what an instance, this one included, said by `distflow_session_publish`: `name`,
 ///   `payload`.
+/// - `not_allowed`: the broker does not let this instance `publish` or `subscribe` (`action`) to
+///   something: `topic`, `text` (what the broker says).
 /// - `ended`: it is over for this instance: `reason`, `text`.
 ///
 /// Later versions may have other types, which a program should ignore. Since 0.1.0.

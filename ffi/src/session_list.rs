@@ -66,6 +66,10 @@ pub unsafe extern "C" fn distflow_session_list_open(
 ///
 /// - `version`: the number of this state of the list; see `distflow_session_list_wait`.
 /// - `is_connected`: whether there is a connection; without, the list may be old.
+/// - `completeness`: `unknown` while what the broker has kept is under way; `announcements` while the
+///   list waits for sessions to announce themselves, within 6 s, because the broker brings nothing
+///   that it has kept; `complete`; or `cut_off` when the broker has not brought all, or there are more
+///   than the list has room for.
 /// - `sessions`: each with `session_id`, `model_name`, `state` (`open`, `starting`, `in_progress`
 ///   or `closed`), `members` (ids), `players_min`, `players_max`, `creator`, `players` (registered),
 ///   `is_joinable`.
@@ -93,8 +97,9 @@ pub unsafe extern "C" fn distflow_session_list_sessions(
         let own = unsafe { convert::optional_text("own", own) }?;
         let (version, listed) = object.list.sessions();
         distflow_buf::new(&format!(
-            "{{\"version\":{version},\"is_connected\":{},\"sessions\":{},\"rows\":{}}}",
+            "{{\"version\":{version},\"is_connected\":{},\"completeness\":\"{}\",\"sessions\":{},\"rows\":{}}}",
             object.list.is_connected(),
+            object.list.completeness().name(),
             interchange::session_listings(&listed),
             interchange::session_rows(&listed, own)
         ))

@@ -62,6 +62,8 @@ pub const DISTFLOW_TOO_LARGE: distflow_status = 301;
 pub const DISTFLOW_INVALID_JSON: distflow_status = 302;
 /// A message is valid JSON but not a valid message.
 pub const DISTFLOW_INVALID_MESSAGE: distflow_status = 303;
+/// Two histories of a shared document are written as one source.
+pub const DISTFLOW_SOURCE_CONFLICT: distflow_status = 304;
 /// A defect in distflow; please report it.
 pub const DISTFLOW_INTERNAL: distflow_status = 900;
 /// A defect in distflow made code panic; the panic was caught. Please report it.

@@ -64,7 +64,7 @@ fn rust_and_c_agree() {
             payload,
             timestamp_ms,
             memory,
-            reserved
+            alias
         }
     );
     layout!(lines, distflow_messages { items, len, memory });

@@ -11,7 +11,9 @@ static const char *directory;
 
 static distflow_doc *open_doc(const char *replica, const char *initial) {
     distflow_doc *doc = NULL;
-    OK(distflow_doc_open(replica, TEXT(initial), NULL, 0, &doc));
+    char options[100];
+    snprintf(options, sizeof options, "{\"source\":\"%s\"}", replica);
+    OK(distflow_doc_open(replica, TEXT(initial), TEXT(options), &doc));
     return doc;
 }
 
@@ -155,6 +157,56 @@ static void operations(void) {
     distflow_doc_free(b);
 }
 
+/* Two processes of one name are two sources, and one source in two hands is told. */
+static void sources(void) {
+    distflow_doc *a = NULL, *b = NULL, *c = open_doc("c", "{}");
+    OK(distflow_doc_open("same", NULL, 0, NULL, 0, &a));
+    OK(distflow_doc_open("same", NULL, 0, NULL, 0, &b));
+    GIVES(distflow_doc_source, a, "same");
+    set(a, "/x", "1");
+    set(b, "/y", "2");
+    distflow_buf of_a, of_b, op;
+    OK(distflow_doc_source(a, &of_a));
+    OK(distflow_doc_source(b, &of_b));
+    CHECK(strncmp(of_a.data, "same~", 5) == 0 && strcmp(of_a.data, of_b.data) != 0);
+    GIVES(distflow_doc_replica, a, "same");
+    distflow_buf_free(&of_a);
+    distflow_buf_free(&of_b);
+    catch_up(a, c, true, 1);
+    catch_up(b, c, false, 1);
+    catch_up(c, a, true, 1);
+    expect_same(a, c);
+    distflow_doc_free(a);
+    distflow_doc_free(b);
+
+    a = open_doc("twice", "{}");
+    b = open_doc("twice", "{}");
+    set(a, "/x", "3");
+    catch_up(a, c, true, 1);
+    OK(distflow_doc_set(b, "/y", TEXT("4"), &op));
+    EXPECT(DISTFLOW_SOURCE_CONFLICT, distflow_doc_receive(c, op.data, op.len, NULL));
+    EXPECT(DISTFLOW_SOURCE_CONFLICT, distflow_doc_receive_batch(c, op.data, op.len, NULL));
+    expect_value(c, "", "{\"x\":3,\"y\":2}");
+    distflow_buf_free(&op);
+    distflow_doc_free(b);
+    /* All of it, in pieces, the last one first. */
+    b = open_doc("d", "{}");
+    distflow_buf pieces;
+    bool is_whole = true;
+    OK(distflow_doc_snapshot_pieces(c, 0, &pieces));
+    CHECK(pieces.data[pieces.len - 1] == '\n' && strchr(pieces.data, '\n') == pieces.data + pieces.len - 1);
+    OK(distflow_doc_merge_piece(b, pieces.data, pieces.len - 1, &is_whole));
+    CHECK(is_whole);
+    expect_same(b, c);
+    EXPECT(DISTFLOW_INVALID_MESSAGE, distflow_doc_merge_piece(b, pieces.data, pieces.len, &is_whole));
+    CHECK(!is_whole);
+    distflow_buf_free(&pieces);
+    EXPECT(DISTFLOW_INVALID_ARGUMENT, distflow_doc_snapshot_pieces(c, 5, &pieces));
+    distflow_doc_free(a);
+    distflow_doc_free(b);
+    distflow_doc_free(c);
+}
+
 static void snapshots(void) {
     distflow_doc *a = open_doc("a", "{}"), *b = open_doc("b", "{}"), *c = open_doc("c", "{}");
     set(a, "/x", "1");
@@ -188,6 +240,7 @@ static void snapshots(void) {
     OK(distflow_doc_restore(a, bytes.data, bytes.len));
     distflow_buf_free(&bytes);
     expect_same(a, b);
+    set(a, "/back", "1");
     OK(distflow_doc_source(a, &found));
     CHECK(strncmp(found.data, "a~", 2) == 0);
     distflow_buf_free(&found);
@@ -288,8 +341,8 @@ static void kept(void) {
     distflow_doc *doc, *again;
     distflow_buf source, next;
     OK(open_kept(&doc));
-    OK(distflow_doc_source(doc, &source));
     set(doc, "/x", "[1,2,3]");
+    OK(distflow_doc_source(doc, &source));
     EXPECT(DISTFLOW_ALREADY_RUNNING, open_kept(&again));
     CHECK(again == NULL);
     OK(distflow_doc_flush(doc));
@@ -301,7 +354,7 @@ static void kept(void) {
     GIVES(distflow_doc_replica, again, "kept");
     GIVES(distflow_doc_canonical, again, "{\"x\":[1,2,3],\"y\":1,\"z\":2}");
     OK(distflow_doc_source(again, &next));
-    CHECK(strcmp(source.data, "kept") == 0 && strcmp(next.data, "kept") == 0);
+    CHECK(strncmp(source.data, "kept~", 5) == 0 && strcmp(next.data, source.data) == 0);
     distflow_buf_free(&source);
     distflow_buf_free(&next);
     distflow_doc_free(again);
@@ -396,7 +449,7 @@ static void forked(void) {
 }
 
 static const test_case CASES_OF_THIS[] = {
-    {"obey", obey},     {"operations", operations}, {"snapshots", snapshots},
+    {"obey", obey},     {"operations", operations}, {"sources", sources}, {"snapshots", snapshots},
     {"events", events}, {"looking", looking},       {"kept", kept},
     {"damaged", damaged}, {"threads", threads},     {"forked", forked},
 };

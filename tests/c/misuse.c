@@ -480,9 +480,9 @@ static void emptied(void) {
         EMPTIES(distflow_buf, distflow_buf_free,
                 distflow_doc_since(docs[i], NULL, 0, &filled, NULL));
     }
-    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_set(doc, "x", "1", 1, &filled));
-    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_delete(doc, "x", &filled));
-    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_get(doc, "x", &filled));
+    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_set(doc, "x.y", "1", 1, &filled));
+    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_delete(doc, "x.y", &filled));
+    EMPTIES(distflow_buf, distflow_buf_free, distflow_doc_get(doc, "x.y", &filled));
     EMPTIES(distflow_buf, distflow_buf_free,
             distflow_doc_diff_snapshots(NULL, 0, NULL, 0, &filled));
     distflow_session *sessions[] = {NULL, stale_session, (distflow_session *)a, left_session};
@@ -579,6 +579,8 @@ static const test_case FUNCTIONS[] = {
     FUNCTION(distflow_doc_encode_since),
     FUNCTION(distflow_doc_restore),
     FUNCTION(distflow_doc_merge),
+    FUNCTION(distflow_doc_snapshot_pieces),
+    FUNCTION(distflow_doc_merge_piece),
     FUNCTION(distflow_doc_flush),
     FUNCTION(distflow_doc_checkpoint),
     FUNCTION(distflow_doc_listen),

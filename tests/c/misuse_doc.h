@@ -96,7 +96,7 @@ static void test_distflow_doc_get(void) {
     WRONG("json_out is NULL", distflow_doc_get(doc, "/x", NULL));
     WRONG("path is NULL", distflow_doc_get(doc, NULL, &found));
     BAD_TEXTS("path", distflow_doc_get(doc, text, &found));
-    WRONG("pointer", distflow_doc_get(doc, "x", &found));
+    WRONG("pointer", distflow_doc_get(doc, "x.y", &found));
     WRONG("pointer", distflow_doc_get(doc, "/~2", &found));
     FAILS(DISTFLOW_INVALID_JSON, "JSON", distflow_doc_get(doc, "[", &found));
     WRONG("path", distflow_doc_get(doc, "[{}]", &found));
@@ -112,7 +112,7 @@ static void test_distflow_doc_set(void) {
     BAD_DOCS(distflow_doc_set(handle, "/x", "1", 1, &op));
     WRONG("path is NULL", distflow_doc_set(doc, NULL, "1", 1, &op));
     BAD_TEXTS("path", distflow_doc_set(doc, text, "1", 1, &op));
-    WRONG("pointer", distflow_doc_set(doc, "x", "1", 1, &op));
+    WRONG("pointer", distflow_doc_set(doc, "x.y", "1", 1, &op));
     FAILS(DISTFLOW_INVALID_JSON, "JSON", distflow_doc_set(doc, "[\"x\"", "1", 1, &op));
     WRONG("value is NULL", distflow_doc_set(doc, "/x", NULL, 1, &op));
     WRONG("value cannot be", distflow_doc_set(doc, "/x", "1", SIZE_MAX, &op));
@@ -141,7 +141,7 @@ static void test_distflow_doc_delete(void) {
     BAD_DOCS(distflow_doc_delete(handle, "/x", &op));
     WRONG("path is NULL", distflow_doc_delete(doc, NULL, &op));
     BAD_TEXTS("path", distflow_doc_delete(doc, text, &op));
-    WRONG("pointer", distflow_doc_delete(doc, "x", &op));
+    WRONG("pointer", distflow_doc_delete(doc, "x.y", &op));
     FAILS(DISTFLOW_INVALID_JSON, "JSON", distflow_doc_delete(doc, "[1", &op));
     CHECK(op.data == NULL && op.len == 0);
     WORKS(distflow_doc_delete(doc, "/never", &op));
@@ -198,13 +198,18 @@ static void test_distflow_doc_receive_batch(void) {
             FAIL("%zu of %zu bytes gave %s", len, bytes.len, distflow_status_name(status));
         CHECK(received.applied == 0 && received.duplicates == 0 && received.pending == 0);
     }
+    /* It may take in what it is made to, and then what it was made from is of another history. */
+    distflow_doc *damaged;
+    WORKS(distflow_doc_open("damaged", NULL, 0, NULL, 0, &damaged));
     for (size_t at = 0; at < bytes.len; at++) {
         bytes.data[at] ^= 0x55;
-        distflow_status status = distflow_doc_receive_batch(doc, bytes.data, bytes.len, &received);
+        distflow_status status =
+            distflow_doc_receive_batch(damaged, bytes.data, bytes.len, &received);
         if (status == DISTFLOW_PANIC || status == DISTFLOW_INTERNAL)
             FAIL("byte %zu gave %s", at, distflow_status_name(status));
         bytes.data[at] ^= 0x55;
     }
+    distflow_doc_free(damaged);
     WORKS(distflow_doc_receive_batch(doc, bytes.data, bytes.len, NULL));
     WORKS(distflow_doc_receive_batch(doc, bytes.data, bytes.len, &received));
     CHECK(received.applied == 0 && received.duplicates == 1 && received.pending == 0);
@@ -263,6 +268,37 @@ static void test_distflow_doc_encode_since(void) { SINCE(distflow_doc_encode_sin
 
 static void test_distflow_doc_restore(void) { TAKES_SNAPSHOT(distflow_doc_restore); }
 static void test_distflow_doc_merge(void) { TAKES_SNAPSHOT(distflow_doc_merge); }
+
+static void test_distflow_doc_snapshot_pieces(void) {
+    distflow_buf filled;
+    BAD_DOCS(distflow_doc_snapshot_pieces(handle, 0, &filled));
+    WRONG("_out is NULL", distflow_doc_snapshot_pieces(doc, 0, NULL));
+    WRONG("1024", distflow_doc_snapshot_pieces(doc, 1023, &filled));
+    CHECK(filled.data == NULL && filled.len == 0);
+    WORKS(distflow_doc_snapshot_pieces(doc, SIZE_MAX, &filled));
+    CHECK(filled.len > 0 && filled.data[filled.len - 1] == '\n');
+    distflow_buf_free(&filled);
+}
+
+static void test_distflow_doc_merge_piece(void) {
+    bool is_whole = true;
+    BAD_DOCS(distflow_doc_merge_piece(handle, "RA==", 4, &is_whole));
+    CHECK(!is_whole);
+    WRONG("piece is NULL", distflow_doc_merge_piece(doc, NULL, 1, &is_whole));
+    WRONG("piece cannot be", distflow_doc_merge_piece(doc, "RA==", SIZE_MAX, &is_whole));
+    FAILS(DISTFLOW_INVALID_MESSAGE, "base64", distflow_doc_merge_piece(doc, "\xff", 1, NULL));
+    FAILS(DISTFLOW_INVALID_MESSAGE, "", distflow_doc_merge_piece(doc, NULL, 0, &is_whole));
+    FAILS(DISTFLOW_INVALID_MESSAGE, "", distflow_doc_merge_piece(doc, TEXT("RA=="), &is_whole));
+    distflow_buf pieces;
+    WORKS(distflow_doc_snapshot_pieces(doc, 0, &pieces));
+    for (size_t len = 1; len < pieces.len - 1; len++) {
+        distflow_status status = distflow_doc_merge_piece(doc, pieces.data, len, &is_whole);
+        if (status != DISTFLOW_INVALID_MESSAGE || is_whole)
+            FAIL("%zu of %zu bytes gave %s", len, pieces.len, distflow_status_name(status));
+    }
+    WORKS(distflow_doc_merge_piece(doc, pieces.data, pieces.len - 1, NULL));
+    distflow_buf_free(&pieces);
+}
 
 static void test_distflow_doc_flush(void) {
     BAD_DOCS(distflow_doc_flush(handle));

@@ -540,6 +540,8 @@ static const struct {
     {"doc.snapshot", doc_snapshot},
     {"doc.restore", doc_restore},
     {"doc.merge", doc_merge},
+    {"doc.pieces", doc_pieces},
+    {"doc.mergePieces", doc_merge_pieces},
     {"doc.events", doc_events},
     {"doc.close", doc_close},
 };

@@ -56,8 +56,8 @@ function known({ nodeId, alias, host, port, meta }) {
   return { nodeId, alias, host, port, meta };
 }
 
-function message(payload, { from, to, timestamp }) {
-  return { payload: payload ?? null, from, to, timestamp };
+function message(payload, { from, to, timestamp, alias }) {
+  return { payload: payload ?? null, from, to, timestamp, alias: alias ?? null };
 }
 
 const objects = new Map();
@@ -165,6 +165,9 @@ const calls = {
   'doc.snapshot': (self) => ({ snapshot: self.doc.snapshot() }),
   'doc.restore': (self, { snapshot }) => self.doc.restore(snapshot),
   'doc.merge': (self, { snapshot }) => self.doc.merge(snapshot),
+  'doc.pieces': (self, { bytes }) => ({ pieces: self.doc.snapshotPieces(bytes) }),
+  'doc.mergePieces': (self, { pieces }) =>
+    pieces.reduce((isWhole, piece) => self.doc.mergePiece(piece) || isWhole, false),
   'doc.events': (self) => self.told.splice(0),
   'doc.close': (self) => self.doc.close(),
 };

@@ -100,6 +100,7 @@ def message(got: distflow.Message) -> dict[str, Any]:
         "from": got.sender,
         "to": got.recipient,
         "timestamp": got.timestamp,
+        "alias": got.alias,
     }
 
 
@@ -187,6 +188,10 @@ def node_event(self: Object, kind: Optional[str] = None) -> Any:
             return told
 
 
+def handle(self: Object) -> None:
+    self.node.on_message(lambda got: self.handled.put(message(got)))
+
+
 def handle_events(self: Object) -> None:
     for name in distflow.NODE_EVENTS:
         self.node.on(name, lambda told: self.events.put(event(told)))
@@ -238,6 +243,7 @@ def known_event(event: Any) -> dict[str, Any]:
         "ParentTombstone": "parent-tombstone",
         "TombstoneWins": "tombstone-wins",
         "ClockDrift": "clock-drift",
+        "SourceReused": "source-reused",
     }
     kind = names.get(type(event).__name__, getattr(event, "type", None))
     path = getattr(event, "path", None)
@@ -271,7 +277,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "node.trySend": lambda self, to, payload: self.node.try_send(to, payload),
     "node.recv": node_recv,
     "node.recvMany": node_recv_many,
-    "node.handle": lambda self: self.node.on_message(lambda m: self.handled.put(message(m))),
+    "node.handle": handle,
     "node.handled": lambda self: self.handled.next(),
     "node.event": node_event,
     "node.handleEvents": handle_events,
@@ -312,6 +318,8 @@ CALLS: dict[str, Callable[..., Any]] = {
     "doc.snapshot": lambda self: {"snapshot": self.doc.snapshot_json()},
     "doc.restore": lambda self, snapshot: self.doc.restore(snapshot),
     "doc.merge": lambda self, snapshot: self.doc.merge(snapshot),
+    "doc.pieces": lambda self, bytes: {"pieces": self.doc.snapshot_pieces(bytes)},
+    "doc.mergePieces": lambda self, pieces: any([self.doc.merge_piece(piece) for piece in pieces]),
     "doc.events": doc_events,
     "doc.close": lambda self: self.doc.close(),
 }

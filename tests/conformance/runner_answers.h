@@ -67,7 +67,13 @@ static void put_message(FILE *file, const distflow_message *message)
     const char *payload = message->payload.len > 0 ? message->payload.data : "null";
     fprintf(file, "{\"payload\":%s,\"from\":", payload);
     put_string(file, message->from.data, message->from.len);
-    fprintf(file, ",\"timestamp\":%" PRIu64 "}", message->timestamp_ms);
+    fprintf(file, ",\"timestamp\":%" PRIu64 ",\"alias\":", message->timestamp_ms);
+    if (message->alias.len > 0) {
+        put_string(file, message->alias.data, message->alias.len);
+    } else {
+        fputs("null", file);
+    }
+    fputc('}', file);
 }
 
 static void put_event(FILE *file, const distflow_event *event)

@@ -90,6 +90,32 @@ static void doc_merge(struct object *self)
     const char *snapshot = raw("snapshot");
     nothing(distflow_doc_merge(self->doc, snapshot, len(snapshot)));
 }
+static void doc_pieces(struct object *self)
+{
+    distflow_buf pieces = {0};
+    if (succeeded(distflow_doc_snapshot_pieces(self->doc, strtoul(raw("bytes"), NULL, 10), &pieces))) {
+        printf("ok\t{\"pieces\":[");
+        const char *end, *at = pieces.data;
+        for (; (end = strchr(at, '\n')) != NULL; at = end + 1) {
+            printf("%s\"%.*s\"", at == pieces.data ? "" : ",", (int)(end - at), at);
+        }
+        printf("]}\n");
+    }
+    distflow_buf_free(&pieces);
+}
+static void doc_merge_pieces(struct object *self)
+{
+    /* An array of strings without escapes. */
+    bool is_whole = false, is_any = false;
+    const char *end, *at = strchr(raw("pieces"), '"');
+    for (; at != NULL && (end = strchr(at + 1, '"')) != NULL; at = strchr(end + 1, '"')) {
+        if (!succeeded(distflow_doc_merge_piece(self->doc, at + 1, (size_t)(end - at - 1), &is_whole))) {
+            return;
+        }
+        is_any = is_any || is_whole;
+    }
+    answer(is_any ? "true" : "false");
+}
 static void doc_events(struct object *self)
 {
     distflow_buf json = {0};

@@ -31,10 +31,11 @@ const special = {
 
 /** A value of a scenario with what stands for something else put in. */
 function filled(value, saved) {
-  if (typeof value === 'string' && /^\$\w+\.\w+$/.test(value)) {
-    const [name, member] = value.slice(1).split('.');
-    assert.ok(saved.has(name) && member in saved.get(name), `there is no ${value}`);
-    return saved.get(name)[member];
+  if (typeof value === 'string' && /^\$\w+(\.\w+)+$/.test(value)) {
+    const [name, ...members] = value.slice(1).split('.');
+    const found = members.reduce((found, member) => found?.[member], saved.get(name));
+    assert.notEqual(found, undefined, `there is no ${value}`);
+    return found;
   }
   if (Array.isArray(value)) return value.map((item) => filled(item, saved));
   if (typeof value !== 'object' || value === null) return value;
@@ -179,6 +180,8 @@ const elsewhere = {
   node: [
     ...['constructor', 'ref', 'unref', 'addListener', 'once', 'prependListener', 'off'],
     ...['prependOnceListener', 'removeListener', 'removeAllListeners'],
+    // The original PMD's; other languages have the event of each node.
+    'getRegistry',
   ],
   python: [],
 };

@@ -44,7 +44,7 @@ link(examples);
 
 /** The `distflow` program of this checkout. */
 export function program() {
-  const { executable } = createRequire(import.meta.url)(join(packageFolder, 'dist/native.js'));
+  const { executable } = createRequire(import.meta.url)(join(packageFolder, 'dist/launcher.js'));
   const found = executable();
   if (!found) throw new Error('the distflow program is missing: npm run build in bindings-node');
   return found;

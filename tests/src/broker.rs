@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::other_brokers;
 use crate::{Child, LIMIT, TempFolder, distflow_program, free_port, wait_until};
 
 /// Which program.
@@ -14,6 +15,24 @@ pub enum BrokerKind {
     Mosquitto,
     /// It keeps what is retained over a restart.
     PersistentMosquitto,
+    /// nats-server with JetStream.
+    Nats,
+    /// RabbitMQ with its plugin for MQTT.
+    RabbitMq,
+    /// ejabberd's module for MQTT.
+    Ejabberd,
+    /// aedes for Node.js.
+    Aedes,
+}
+
+impl BrokerKind {
+    /// How long it may take to start.
+    fn start_within(self) -> Duration {
+        match self {
+            Self::RabbitMq => 8 * LIMIT,
+            _ => LIMIT,
+        }
+    }
 }
 
 /// A running broker.
@@ -26,6 +45,8 @@ pub struct Broker {
     pub folder: TempFolder,
     more: String,
     child: Option<Child>,
+    /// What it needs beside it.
+    helpers: Vec<Child>,
 }
 
 impl Broker {
@@ -47,6 +68,7 @@ impl Broker {
                 folder,
                 more,
                 child: None,
+                helpers: Vec::new(),
             };
             if broker.serve() {
                 return broker;
@@ -67,10 +89,16 @@ impl Broker {
                 command
             }
             BrokerKind::Mosquitto | BrokerKind::PersistentMosquitto => self.mosquitto(),
+            other => {
+                let (command, helpers) =
+                    other_brokers::command(other, self.port, self.folder.path());
+                self.helpers = helpers;
+                command
+            }
         };
         let mut child = Child::spawn(command);
         let mut has_ended = false;
-        let answers = wait_until(LIMIT, || {
+        let answers = wait_until(self.kind.start_within(), || {
             has_ended = child.wait(Duration::ZERO).is_some();
             has_ended || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
         });
@@ -140,7 +168,11 @@ impl Broker {
 
     /// Where it is reached.
     pub fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
+        let user = match self.kind {
+            BrokerKind::Ejabberd => other_brokers::USER,
+            _ => "",
+        };
+        format!("mqtt://{user}127.0.0.1:{}", self.port)
     }
 }
 

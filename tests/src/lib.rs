@@ -16,6 +16,7 @@ mod folder;
 mod frames;
 mod gate;
 mod original_client;
+mod other_brokers;
 mod pmd_process;
 mod ports;
 mod program;

@@ -10,9 +10,12 @@ import {
   PMD,
   PMDClient,
   Transport,
+  compareHlc,
   configureLogger,
   createTransport,
   getLogger,
+  isCausallyReady,
+  vcTick,
   version,
 } from '@distflow/native';
 import type {
@@ -24,9 +27,16 @@ import type {
   CrdtOptions,
   CrdtSnapshot,
   CrdtStats,
+  Hlc,
+  JsonArray,
+  JsonObject,
+  JsonPrimitive,
   JsonValue,
   Op,
+  OpKind,
   Path,
+  RegisterPayload,
+  ReplicaId,
   SnapshotDiff,
   VectorClock,
   WatchEvent,
@@ -61,6 +71,9 @@ import { PMD as PMD2, type PMDOptions as Options2 } from '@distflow/native/pmd';
 import { PMDClient as Client2, MessageType as Type2, type Message as Message2 } from '@distflow/native/pmd-client';
 import { Transport as Transport2 } from '@distflow/native/transport';
 import { NodeRuntime as NodeRuntime2 } from '@distflow/native/dist/index.js';
+import { NodeRuntime as NodeRuntime3 } from '@distflow/native/dist/node-runtime.js';
+import { MessageType as Type3, type NodeInfo as Info3 } from '@distflow/native/dist/types.js';
+import { compareHlc as compare2 } from '@distflow/native/json-crdt';
 import { getLogger as getLogger2 } from '@distflow/native/dist/logger.js';
 
 type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : false) : false;
@@ -78,6 +91,10 @@ same<Message, Message2>(true);
 same<typeof Transport, typeof Transport2>(true);
 same<NodeRuntime, NodeRuntime2>(true);
 same<typeof getLogger, typeof getLogger2>(true);
+same<NodeRuntime, NodeRuntime3>(true);
+same<typeof MessageType, typeof Type3>(true);
+same<NodeInfo, Info3>(true);
+same<typeof compareHlc, typeof compare2>(true);
 
 export async function nodes(signal: AbortSignal): Promise<void> {
   const overflow: Overflow = 'drop-oldest';
@@ -89,6 +106,7 @@ export async function nodes(signal: AbortSignal): Promise<void> {
     pmdHost: 'localhost',
     autoStart: true,
     mailbox,
+    concurrency: 4,
     meta: { zone: 1 },
     useHeartbeat: true,
     heartbeatIntervalMs: 1000,
@@ -111,10 +129,19 @@ export async function nodes(signal: AbortSignal): Promise<void> {
   await NodeRuntime.create({ mailbox: { overflow: 'drop-all' } });
   // @ts-expect-error nodes come from `start` and `create`
   new NodeRuntime();
+  class Ring extends NodeRuntime {
+    size = 1;
+    static async open(options: NodeRuntimeOptions): Promise<Ring> {
+      const ring = new Ring();
+      await ring.initialize(options);
+      return ring;
+    }
+  }
+  const rings: Ring[] = [await Ring.start(all), await Ring.create({}), await Ring.open({})];
 
   const wait: WaitOptions = { signal, timeoutMs: 100 };
   const sent: void = await node.send('b', { any: ['thing'] }, wait);
-  const handler: MessageHandler = (message, meta) => void node.send(meta.from, message.anything);
+  const handler: MessageHandler = async (message, meta) => node.send(meta.from, message.anything);
   const nothing: void = node.onMessage(handler);
   const discover: DiscoverOptions = { ...wait, prefix: 'svc-' };
   const peers: PeerInfo[] = await node.discover(discover);
@@ -136,11 +163,18 @@ export async function nodes(signal: AbortSignal): Promise<void> {
     .on('registration:refused', (error) => error.code)
     .on('mailbox:overflow', (dropped) => same<typeof dropped, number>(true))
     .on('send:failed', (failure) => same<typeof failure, SendFailure>(true))
-    .on('custom', (...args) => args.length)
+    .on(Symbol('custom'), (...args) => args.length)
+    .on('newListener', (event) => same<typeof event, string | symbol>(true))
     .off('message', handler)
     .removeListener('message', handler)
     .removeAllListeners('message')
     .removeAllListeners();
+  // @ts-expect-error there is no such event
+  node.on('peer:joined', () => {});
+  // @ts-expect-error there is no such event
+  node.once('messages', () => {});
+  // @ts-expect-error it has other arguments
+  node.on('mailbox:overflow', (dropped: string) => dropped.length);
   node.emit('message', 1, { from: 'a', to: 'b', timestamp: 1 });
   const count: number = node.listenerCount('message');
   same<NodeRuntimeEvents['send:failed'], [failure: SendFailure]>(true);
@@ -155,7 +189,7 @@ export async function nodes(signal: AbortSignal): Promise<void> {
   }
   const disposed: void = await node[Symbol.asyncDispose]();
   const ended: void = await node.shutdown();
-  console.log(sent, nothing, texts, facts, sum, chained, count, failed, disposed, ended, other);
+  console.log(rings, sent, nothing, texts, facts, sum, chained, count, failed, disposed, ended, other);
 
   const peer = peers[0];
   if (peer) console.log(peer.alias?.length, peer.nodeId, peer.host, peer.port, peer.meta?.['a']);
@@ -201,7 +235,8 @@ export async function registries(): Promise<void> {
     .on('peer:join', (node) => same<typeof node, RegisteredNode>(true))
     .once('peer:leave', (node, reason) => console.log(node.alias, reason))
     .on('stopped', (reason) => reason.length)
-    .on('custom', () => {});
+    .on(Symbol('custom'), () => {});
+  const registry: NodeInfo[] = pmd.getRegistry();
   same<PMDEvents['stopped'], [reason: string]>(true);
   const chained: PMD = pmd.ref().unref();
   await pmd.stop();
@@ -219,7 +254,8 @@ export async function registries(): Promise<void> {
   await client.unregister('id');
   client.disconnect();
   const message: Message = { type: MessageType.REGISTER, payload: {}, requestId: 'req_1' };
-  console.log(nodes, chained, found, list, message, new PMDClient());
+  const payload: RegisterPayload = { nodeId: 'id', host: 'localhost', port: 1 };
+  console.log(nodes, chained, found, list, message, payload, registry, new PMDClient());
 
   await using transport = new Transport();
   const listening: number = await transport.listen();
@@ -272,8 +308,19 @@ export async function documents(): Promise<void> {
   const end: () => void = doc.watch('a.*', (event: WatchEvent) => console.log(event.local));
   doc.on('change', ({ type, value }) => console.log(type, value)).once('gc', (event) => event.removed);
   doc.on('conflict', (event: ConflictEvent) => {
+    console.log(event.path.length);
     if (event.type === 'clock-drift') console.log(event.aheadMs);
   });
+  const stamp: Hlc = op.hlc;
+  const replica: ReplicaId = op.src;
+  const kind: OpKind = op.kind;
+  const order: number = compareHlc(stamp, deleted.hlc);
+  const next: VectorClock = vcTick(clock, replica);
+  const ready: boolean = isCausallyReady(clock, op);
+  const parts: [JsonPrimitive, JsonArray, JsonObject] = [null, [1], { a: [] }];
+  console.log(kind, order, next, ready, parts);
+  // @ts-expect-error there is no such event
+  doc.on('changed', () => {});
   doc.on('refused', ({ error }) => console.log(error.message));
   doc.drainPending();
   doc.gcTombstones();

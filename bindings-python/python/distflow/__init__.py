@@ -45,6 +45,7 @@ from .errors import (
     ReentrantCallError,
     RefusedError,
     ResolveFailedError,
+    SourceConflictError,
     TimeoutError,
     TooLargeError,
 )
@@ -71,6 +72,8 @@ if TYPE_CHECKING:
         EventsLost,
         OperationIgnored,
         ParentTombstone,
+        SourceRetired,
+        SourceReused,
         TombstoneWins,
     )
     from .options import NodeOptions, PmdOptions
@@ -157,6 +160,9 @@ __all__ = [
     "RegistrationRefused",
     "ResolveFailedError",
     "SendFailed",
+    "SourceConflictError",
+    "SourceRetired",
+    "SourceReused",
     "Stats",
     "TimeoutError",
     "TombstoneWins",
@@ -188,6 +194,8 @@ _LAZY = {
             "EventsLost",
             "OperationIgnored",
             "ParentTombstone",
+            "SourceRetired",
+            "SourceReused",
             "TombstoneWins",
         ),
         "options": ("NodeOptions", "PmdOptions"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import _distflow, _log, _options
+from . import _distflow, _launcher, _log, _options
 from .errors import InvalidArgumentError
 
 TYPE_CHECKING = False
@@ -67,6 +67,22 @@ def checked_timeout(timeout: Any) -> None:
         raise InvalidArgumentError(f"timeout must be None or at least 0 seconds, not {timeout}")
 
 
+def one_of(given_back: list[Any], take: Callable[..., None], *arguments: object) -> Optional[Any]:
+    """What the native module takes out of a queue, which it adds to a list; ``None`` for nothing.
+
+    A signal handler may raise when it is in the list and nobody has it yet. Then it is given back.
+    """
+    taken: list[Any] = given_back[-1:]
+    del given_back[-1:]
+    try:
+        if not taken:
+            take(taken, *arguments)
+        return taken[0] if taken else None
+    except BaseException:
+        given_back.extend(taken)
+        raise
+
+
 class NoCopy:
     """What stands for something outside of Python."""
 
@@ -74,22 +90,51 @@ class NoCopy:
         raise TypeError(f"a {type(self).__name__} can't be copied or pickled")
 
 
-def row_handler(name: str, handler: Callable[[Any], object]) -> Callable[[list[Any]], None]:
-    """What the native module calls with each event's row, for a handler of one kind."""
+def listen(owner: Any, name: str, handler: Callable[[Any], object]) -> Callable[[], None]:
+    """Has the native half of a node or PMD call a function with each event of a kind. What is
+    returned ends that, and keeps nobody alive."""
     checked_handler(handler)
+    return ending(owner, "end_on_event", owner._native.on_event(name, handler, event))
 
-    def call(row: list[Any]) -> None:
-        if row[0] == name:
-            handler(event(row))
+
+def ending(owner: Any, end: str, handler: int) -> Callable[[], None]:
+    """A function that ends a handler by its number, and keeps nobody alive."""
+    from _weakref import ref
+
+    reference = ref(owner)
+
+    def call() -> None:
+        owner = reference()
+        if owner is not None:
+            getattr(owner._native, end)(handler)
 
     return call
+
+
+def concurrency(given: Optional[NodeOptions], named: Mapping[str, object]) -> int:
+    """How many messages may be handled at a time.
+
+    Errors: ``TypeError``, ``InvalidArgumentError``.
+    """
+    # What is not an object of the class is told with the other options.
+    value = getattr(given, _options.CONCURRENCY, 1)
+    if given is None:
+        value = named.get(_options.CONCURRENCY, 1)
+    number: int = _options.checked(_options.CONCURRENCY, "int", value)
+    if number < 1:
+        raise InvalidArgumentError(f"concurrency must be at least 1, not {number}")
+    return number
 
 
 def native_options(
     given: Optional[NodeOptions], named: Mapping[str, object], exclusive: bool
 ) -> str:
     """A node's options as the native module takes them."""
-    more = {"launcher": _options.launcher(), "exclusive": exclusive}
+    named = {name: value for name, value in named.items() if name != _options.CONCURRENCY}
+    more: dict[str, object] = {"exclusive": exclusive}
+    launcher = _launcher.launcher()
+    if launcher:
+        more["launcher"] = launcher
     text = _options.native("NodeOptions", _options.NODE, given, named, **more)
     try:
         _distflow.check_options(text)

@@ -18,6 +18,8 @@ OPTIONS = {
     "enable_auto_gc": ("enableAutoGc", "bool"),
     "members": ("members", "names"),
     "directory": ("directory", "str"),
+    "salvage": ("salvage", "bool"),
+    "source": ("source", "str"),
 }
 
 

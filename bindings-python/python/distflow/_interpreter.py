@@ -15,6 +15,11 @@ def _is_main() -> bool:
     return True
 
 
+if sys.implementation.name != "cpython":
+    raise ImportError(
+        f"distflow supports CPython only, not {sys.implementation.name}: its module is built for "
+        "CPython 3.9 and newer. Use one of those, or the C library (docs/c.md) by cffi"
+    )
 if not _is_main():
     raise ImportError(
         "distflow does not support subinterpreters: import it in the main one, "

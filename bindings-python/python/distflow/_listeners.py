@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from threading import RLock
 from typing import Any, Callable, Deque, Dict, Tuple
@@ -43,6 +44,8 @@ class Listeners:
         # Who is to be told of what. A callback that writes, or another thread, goes on where this
         # is: everybody is told in the order in which it happened.
         self._telling: Deque[Tuple[_Listener, Any]] = deque()
+        # What has happened and is not there yet.
+        self._rows: Deque[Tuple[str, Any, Any]] = deque()
         self.listening = False
 
     def on(self, name: str, callback: Callable[[Any], object]) -> End:
@@ -105,24 +108,21 @@ class Listeners:
         call."""
         with self._lock:
             self._take()
-        while True:
-            try:
-                listener, event = self._telling.popleft()
-            except IndexError:
-                return
-            if not listener.has_ended:
-                _distflow.call_back(listener.callback, event)
+        while _distflow.call_next(self._telling):
+            pass
 
     def _take(self) -> None:
-        try:
-            rows = self._native.events()
-        except ClosedError:
-            # By a callback, or by another thread; what happened before is told all the same.
-            return
-        for row in rows:
+        # Closed by a callback, or by another thread; what happened before is told all the same.
+        with contextlib.suppress(ClosedError):
+            self._native.events(self._rows)
+        while self._rows:
+            row = self._rows[0]
             event = document_types.event(row)
             listeners = self._events.get(row[0], ())
             if row[0] == "watch":
                 watch = self._watches.get(row[2][0])
                 listeners = (watch,) if watch else ()
-            self._telling.extend((listener, event) for listener in listeners)
+            tellings = [(listener, event) for listener in listeners]
+            # A signal handler that raises comes after a call: the row is gone only with its event.
+            del self._rows[0]
+            self._telling.extend(tellings)

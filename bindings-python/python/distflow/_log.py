@@ -21,9 +21,11 @@ _routed = 0
 
 def _level() -> int:
     """The level of the logger; what it has by default in a program that does not use `logging`."""
-    logging = sys.modules.get("logging")
-    if logging is None:
+    if "logging" not in sys.modules:
         return _WARNING
+    # Not taken from there: another thread may be about to import it, and this waits for it.
+    import logging
+
     level: int = logging.getLogger("distflow").getEffectiveLevel()
     return level
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from . import _distflow
@@ -37,6 +36,8 @@ NODE = {
     "max_frame_bytes": ("maxFrameBytes", "int"),
     "max_queue_bytes": ("maxQueueBytes", "int"),
 }
+# Of nodes of asyncio; the native module does not know it.
+CONCURRENCY = "concurrency"
 PMD = {
     "port": ("port", "port"),
     "host": ("host", "str"),
@@ -145,12 +146,3 @@ def python_names(text: str) -> str:
                 rest = re.sub(r"\d+", lambda ms: f"{int(ms[0]) / 1_000:g}", rest)
             return f"{name}{space}{rest}"
     return text
-
-
-def launcher() -> list[str]:
-    """The command that runs distflow's command line: the small executable of this package, else
-    this interpreter."""
-    executable = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin", "distflow")
-    if os.path.isfile(executable):
-        return [executable]
-    return [sys.executable, "-m", "distflow"]

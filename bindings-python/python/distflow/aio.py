@@ -24,10 +24,18 @@ from typing import (
 )
 
 from . import _distflow, types
-from ._base import NodeBase, checked_handler, checked_timeout, event_name, native_options
+from ._base import (
+    NodeBase,
+    checked_handler,
+    checked_timeout,
+    concurrency,
+    event_name,
+    native_options,
+)
 from ._distflow import Message
 from .errors import ClosedError, NotStartedError, TimeoutError
 from .types import (
+    End,
     OnNodeEvent,
     Payload,
     Peer,
@@ -41,9 +49,6 @@ if TYPE_CHECKING:
     from .options import NodeKeywords, NodeOptions
 
 _BATCH = 256
-
-# Coroutines of handlers that run at a time; then messages wait, and their senders.
-_TASKS_MAX = 1_000
 
 # Closes of nodes whose start was given up.
 _ENDING: Set[asyncio.Future[Any]] = set()
@@ -74,6 +79,7 @@ class Node(NodeBase):
         self, options: Optional[NodeOptions] = None, **named: Unpack[NodeKeywords]
     ) -> None:
         self._options = native_options(options, named, exclusive=False)
+        self._concurrency = concurrency(options, named)
         self._native = _distflow.NativeNode()
         self._hub = _distflow.Hub()
         self._loop: Optional[asyncio.AbstractEventLoop] = None
@@ -81,9 +87,12 @@ class Node(NodeBase):
         self._closing: Optional[asyncio.Future[Any]] = None
         self._calls: Dict[int, asyncio.Future[Any]] = {}
         self._last_call = 0
-        self._handlers: list[Callable[[Message], object]] = []
-        self._event_handlers: Dict[str, list[Callable[[Any], object]]] = {}
+        self._handlers: list[_Handler] = []
+        self._event_handlers: Dict[str, list[_Handler]] = {}
         self._tasks: Set[asyncio.Future[Any]] = set()
+        # Messages that handlers are at, and whether such a handler has to be awaited at all.
+        self._handling = 0
+        self._awaits = False
         self._waiting: Deque[asyncio.Future[Message]] = deque()
         self._taken: Deque[Message] = deque()
         self._messages_fd = -1
@@ -237,7 +246,9 @@ class Node(NodeBase):
 
     def _running(self) -> None:
         self._here()
-        if self._messages_fd < 0 or self._ended or self._closing is not None:
+        if self.closed or self._closing is not None:
+            raise ClosedError("Node not started")
+        if self._messages_fd < 0:
             raise NotStartedError("Node not started")
 
     def _receiving(self) -> None:
@@ -264,33 +275,59 @@ class Node(NodeBase):
 
     def _on_events(self) -> None:
         while True:
-            rows = self._native.take_events()
+            rows = self._native.take_events(self._event_handlers)
             for row in rows:
-                for handler in [*self._event_handlers.get(row[0], ())]:
-                    self._invoke(handler, types.event(row))
+                event = types.event(row)
+                for handler in [*self._event_handlers[row[0]]]:
+                    self._invoke(handler, event)
             if len(rows) < _BATCH:
                 return
 
-    def _invoke(self, handler: Callable[[Any], object], argument: object) -> None:
-        assert self._loop is not None
+    def _invoke(self, handler: _Handler, argument: object) -> Optional[asyncio.Future[Any]]:
+        """Calls a handler, unless it was ended; its task, if it has one."""
+        if handler.has_ended:
+            return None
         try:
-            result = handler(argument)
+            result = handler.function(argument)
             if inspect.isawaitable(result):
-                task = asyncio.ensure_future(result)
+                task: asyncio.Future[Any] = asyncio.ensure_future(result)
                 self._tasks.add(task)
                 task.add_done_callback(self._task_ended)
+                return task
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
             # Also a CancelledError, which is nobody's here.
-            self._report(error, handler)
+            self._report(error, handler.function)
+        return None
+
+    def _handle(self, message: Message) -> None:
+        """Gives a message to every handler. It is being handled until all of them are done."""
+        running = 0
+
+        def done(_: object) -> None:
+            nonlocal running
+            running -= 1
+            if running == 0:
+                self._handling -= 1
+                if not self._reading and self._loop is not None and not self._ended:
+                    self._loop.call_soon(self._on_messages)
+
+        # Counted before the first one, which may end the loop.
+        for handler in [*self._handlers]:
+            task = self._invoke(handler, message)
+            if task is not None:
+                if running == 0:
+                    self._handling += 1
+                    self._awaits = True
+                running += 1
+                task.add_done_callback(done)
+
+    def _is_full(self) -> bool:
+        return self._handling >= self._concurrency
 
     def _task_ended(self, task: asyncio.Future[Any]) -> None:
         self._tasks.discard(task)
-        if len(self._tasks) == _TASKS_MAX - 1 and self._loop is not None:
-            self._flow()
-            if self._taken and self._handlers:
-                self._loop.call_soon(self._on_messages)
         if not task.cancelled():
             error = task.exception()
             if error is not None:
@@ -349,29 +386,47 @@ class Node(NodeBase):
 
     def on_message(
         self, handler: Callable[[Message], Optional[Coroutine[Any, Any, object]]]
-    ) -> None:
-        """Calls a function, or a coroutine function as a task, with every message. Several handlers
-        each get all; while there is one, receivers get nothing. While 1,000 of their coroutines
-        run, no further message is taken.
+    ) -> End:
+        """Calls a function, or a coroutine function as a task, with every message. Returns a
+        function that ends that.
+
+        A message is being handled until the coroutines of all its handlers are done, and
+        ``concurrency`` messages are at a time, by default one: so they are handled in order, the
+        next ones wait in the mailbox, and when that is full, senders wait. A handler that awaits
+        the answer to a message of its own needs a ``concurrency`` of more than 1.
+
+        Several handlers each get every message, in the order in which they were added. Beside
+        them receivers still work, and compete with them: a message goes either to the handlers or
+        to one receiver. When the last handler is ended, messages wait for receivers again.
 
         What it raises goes to the loop's exception handler, and the next message still comes.
         """
         checked_handler(handler, awaits=True)
         self._open()
-        self._handlers.append(handler)
+        entry = _Handler(handler)
+        self._awaits = self._awaits or inspect.iscoroutinefunction(handler)
+        self._handlers.append(entry)
+        if self._reading:
+            self._native.attend(True)
         self._flow()
+        self._hand_to_handlers()
+        return _ending(self, self._handlers, entry)
 
     if TYPE_CHECKING:
         on: OnNodeEvent
     else:
 
-        def on(self, event: str, handler: Callable[[Any], object]) -> None:
+        def on(self, event: str, handler: Callable[[Any], object]) -> End:
             """Calls a function, or a coroutine function as a task, with every event of a kind from
-            now on. ``event`` is a key of :data:`distflow.NODE_EVENTS`, such as ``peer_leave``."""
+            now on. Returns a function that ends that. ``event`` is a key of
+            :data:`distflow.NODE_EVENTS`, such as ``peer_leave``."""
             name = event_name(event, "NODE_EVENTS")
             checked_handler(handler, awaits=True)
             self._open()
-            self._event_handlers.setdefault(name, []).append(handler)
+            entry = _Handler(handler)
+            handlers = self._event_handlers.setdefault(name, [])
+            handlers.append(entry)
+            return _ending(self, handlers, entry)
 
     def _open(self) -> None:
         self._here()
@@ -386,7 +441,7 @@ class Node(NodeBase):
         checked_timeout(timeout)
         if not self._taken:
             self._receiving()
-            self._taken.extend(self._native.take(_BATCH))
+            self._native.take(self._taken, 1 if self._handlers else _BATCH)
             if self._taken:
                 # As long as there are messages, others get a turn once a batch.
                 await asyncio.sleep(0)
@@ -409,13 +464,27 @@ class Node(NodeBase):
                 self._waiting.remove(future)
             # It may have been the last one.
             self._flow()
+            self._hand_to_handlers()
             raise
+
+    def _hand_to_handlers(self) -> None:
+        """Handlers get what was taken for a receiver that has not come for it."""
+        if self._taken and self._handlers and self._loop is not None:
+            self._loop.call_soon(self._on_messages)
+
+    def _last_handler_ended(self) -> None:
+        if self._loop is not None and not self.closed:
+            self._native.attend(False)
+            self._flow()
 
     def _hand_out(self) -> None:
         while self._taken and self._waiting:
             future = self._waiting.popleft()
             if not future.done():
-                future.set_result(self._taken.popleft())
+                # Taken and given in one: a signal handler that raises comes in between calls.
+                message = self._taken[0]
+                del self._taken[0]
+                future.set_result(message)
 
     async def __aiter__(self) -> AsyncIterator[Message]:
         """The messages from now on, until the node is closed."""
@@ -429,37 +498,52 @@ class Node(NodeBase):
             yield message
 
     def _flow(self) -> None:
-        """Has the loop listen for messages exactly while somebody wants one."""
+        """Has the loop listen for messages while somebody wants one."""
         if self._loop is None or self._messages_fd < 0 or self._ended:
             return
-        wanted = bool(self._handlers or self._waiting) and len(self._tasks) < _TASKS_MAX
-        if wanted == self._reading:
-            return
-        self._reading = wanted
-        if self._handlers:
-            self._native.attend()
-        if wanted:
+        wanted = bool(self._handlers or self._waiting)
+        if wanted and not self._reading and not self._must_wait():
+            self._reading = True
+            self._native.attend(bool(self._handlers))
             fd = self._messages_fd
             self._loop.add_reader(fd, _weakly(self, self._native, fd, Node._on_messages))
-        else:
-            self._loop.remove_reader(self._messages_fd)
+        elif not wanted and self._reading:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        assert self._loop is not None
+        self._reading = False
+        self._loop.remove_reader(self._messages_fd)
+
+    def _must_wait(self) -> bool:
+        """Whether nobody can take a message before a handler is done with another."""
+        return not self._waiting and bool(self._handlers) and self._is_full()
 
     def _on_messages(self) -> None:
-        if self._handlers:
+        if self._ended or self._messages_fd < 0:
+            return
+        if self._must_wait():
+            # Only now: as a rule there is nothing to be read, and the loop is left as it is.
+            if self._reading:
+                self._stop_reading()
+        elif self._handlers:
             if not self._taken:
-                self._taken.extend(self._native.take(_BATCH))
+                # No more than can be handled: the rest counts in the mailbox.
+                free = self._concurrency - self._handling + len(self._waiting)
+                self._native.take(self._taken, min(free, _BATCH) if self._awaits else _BATCH)
             try:
-                while self._taken and self._handlers and len(self._tasks) < _TASKS_MAX:
-                    message = self._taken.popleft()
-                    for handler in [*self._handlers]:
-                        self._invoke(handler, message)
+                self._hand_out()
+                while self._taken and self._handlers and not self._is_full():
+                    message = self._taken[0]
+                    del self._taken[0]
+                    self._handle(message)
             except BaseException:
                 # It ends the loop, which may go on later.
                 if self._loop is not None:
                     self._loop.call_soon(self._on_messages)
                 raise
         else:
-            self._taken.extend(self._native.take(max(len(self._waiting), 1)))
+            self._native.take(self._taken, max(len(self._waiting), 1))
             self._hand_out()
         if self._native.has_ended():
             # The descriptor stays readable from here on.
@@ -497,6 +581,31 @@ class Node(NodeBase):
         if self._messages_fd < 0:
             return "<distflow.aio.Node, not started>"
         return f"<distflow.aio.Node {self.node_id} alias={self.alias!r}>"
+
+
+class _Handler:
+    """A function that is called with what comes, until it is ended."""
+
+    __slots__ = ("function", "has_ended")
+
+    def __init__(self, function: Callable[[Any], object]) -> None:
+        self.function = function
+        self.has_ended = False
+
+
+def _ending(node: Node, handlers: list[_Handler], entry: _Handler) -> End:
+    """A function that ends a handler, and does not keep the node alive."""
+    reference = weakref.ref(node)
+
+    def end() -> None:
+        entry.has_ended = True
+        if entry in handlers:
+            handlers.remove(entry)
+            node = reference()
+            if node is not None and not node._handlers:
+                node._last_handler_ended()
+
+    return end
 
 
 def _weakly(
@@ -537,6 +646,7 @@ async def start(options: Optional[NodeOptions] = None, **named: Unpack[NodeKeywo
         node = Node.__new__(Node)
         node.__init__()  # type: ignore[misc]
         node._options = native_options(options, named, exclusive=True)
+        node._concurrency = concurrency(options, named)
         _node = node
     node = _node
     try:

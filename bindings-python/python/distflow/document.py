@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 # As long as any log, or longer.
 _LOG_MAX = 2**53
 
+# What fits many times into a message.
+_PIECE = 1 << 20
+
 _MISSING = object()
 
 _Bytes = Union[bytes, bytearray, memoryview]
@@ -63,11 +66,13 @@ class JsonCrdt(NoCopy):
     >>> bob["users", "ada", "age"]
     36
 
-    ``replica`` is a name that no other replica has, 1 to 240 bytes; ``initial`` the value at first,
-    the same for all, by default an empty object. A path is a tuple or list of keys and indices, or
-    one of them alone: ``doc["users"]``, ``doc["list", 0]``, ``doc[()]`` for all of it. What is read
-    is a copy. Values are what payloads are, at most 60 deep with their path; integers keep their
-    value; half of a surrogate pair becomes U+FFFD.
+    ``replica`` is the name that is shown, 1 to 240 bytes, and may be the same in every life:
+    operations are counted under :attr:`source`. ``initial`` is the value at first, the same for
+    all, by default an empty object. A path is a tuple or list of keys and indices, or one of them
+    alone, or a JSON pointer: ``doc["users"]``, ``doc["list", 0]``, ``doc["/list/0"]``, ``doc[()]``
+    for all of it. A key that could be taken for a path, such as ``"todo.milk"``, is written
+    ``doc["todo.milk",]``. What is read is a copy. Values are what payloads are, at most 60 deep
+    with their path; integers keep their value; half of a surrogate pair becomes U+FFFD.
 
     Options are the members of :class:`distflow.document_types.DocumentOptions`, by keyword. With a
     ``directory``, it is as it was when it was last open: when a write returns, the end of this
@@ -97,6 +102,13 @@ class JsonCrdt(NoCopy):
     def replica_id(self) -> str:
         """The name of this replica."""
         return self._replica
+
+    @property
+    def source(self) -> str:
+        """The source it writes as: ``src`` of its operations, and its key in clocks. It is made
+        from the name at the first write, and belongs to this life, or to the directory; before, it
+        is the name."""
+        return self._native.source()
 
     @property
     def value(self) -> Any:
@@ -184,12 +196,14 @@ class JsonCrdt(NoCopy):
 
         Errors: ``InvalidJsonError``, ``InvalidMessageError``, ``TypeError`` for what is no
         operation; ``BusyError`` when too many wait: give it again with the next exchange;
-        ``TooLargeError`` for one of too many replicas; ``IoError`` when it can't be kept. Then
-        nothing has changed.
+        ``TooLargeError`` for one of too many replicas; ``SourceConflictError`` when another
+        operation of its source has its number: two histories are written as one; ``IoError`` when
+        it can't be kept. Then nothing has changed.
         """
-        received = self._native.receive(op)
-        self._tell()
-        return received
+        try:
+            return self._native.receive(op)
+        finally:
+            self._tell()
 
     def receive_batch(self, batch: _Bytes) -> BatchReceived:
         """Takes in the bytes of :meth:`encode_since`.
@@ -225,15 +239,39 @@ class JsonCrdt(NoCopy):
         """The same as JSON, as the originals have it; several times the size."""
         return cast("Snapshot", self._native.snapshot_json())
 
+    def snapshot_pieces(self, size: int = _PIECE) -> List[str]:
+        """The whole document in pieces of text, each of at most so many bytes (at least 1,024), for
+        :meth:`merge_piece`: for a peer that one message can't bring all of it.
+
+        Errors: ``InvalidArgumentError``; ``TooLargeError`` for more than 1 GiB.
+        """
+        return self._native.snapshot_pieces(count("size", size))
+
+    def merge_piece(self, piece: str) -> bool:
+        """Takes in a piece of :meth:`snapshot_pieces`, in any order, once or more. True: it was the
+        last one that was missing, and the snapshot was merged. Pieces of at most four snapshots are
+        kept at a time.
+
+        Errors: ``TypeError``; ``InvalidMessageError`` for what is no piece; and as :meth:`merge`.
+        """
+        if not isinstance(piece, str):
+            raise TypeError(f"a piece must be a str, not {type(piece).__name__}")
+        try:
+            return self._native.merge_piece(piece)
+        finally:
+            self._tell()
+
     def restore(self, snapshot: _Snapshot) -> None:
         """Replaces the document by a snapshot's, in bytes, or JSON as text or dict; what it had is
-        gone.
+        gone. From then on it writes as another :attr:`source`.
 
         Errors: ``InvalidJsonError``, ``InvalidMessageError``, ``TooLargeError``; ``IoError`` when
         it can't be kept. Then nothing has changed.
         """
-        self._native.restore(snapshot_bytes(snapshot), False)
-        self._tell()
+        try:
+            self._native.restore(snapshot_bytes(snapshot), False)
+        finally:
+            self._tell()
 
     def merge(self, snapshot: _Snapshot) -> None:
         """Takes in what a snapshot has and this document has not, for a peer whom the log no longer
@@ -242,8 +280,10 @@ class JsonCrdt(NoCopy):
         Errors: as :meth:`restore`; ``InvalidArgumentError`` for a snapshot of an original that
         lacks operations of this document.
         """
-        self._native.restore(snapshot_bytes(snapshot), True)
-        self._tell()
+        try:
+            self._native.restore(snapshot_bytes(snapshot), True)
+        finally:
+            self._tell()
 
     def flush(self) -> None:
         """When it returns, the end of the machine does not lose what was written before. Waits for
@@ -297,7 +337,8 @@ class JsonCrdt(NoCopy):
             self._listeners.tell()
 
     def set_members(self, members: Optional[Sequence[str]]) -> None:
-        """The names of all replicas: only then deletes can be forgotten. ``None``: not known."""
+        """The names of all replicas: only then deletes can be forgotten, and lives that have ended
+        counted no longer. ``None``: not known."""
         self._native.set_members(None if members is None else names(members))
 
     def gc_log(self, keep: Optional[int] = None) -> None:

@@ -23,11 +23,14 @@ from typing import (
 from ._distflow import Op
 
 Path = Union[Sequence[Union[str, int]], str, int]
-"""Where something is in a document: a tuple or list of keys and indices, or one of them alone. A
-str is one key, whatever is in it. ``()`` is the whole document."""
+"""Where something is in a document: a tuple or list of keys and indices, or one of them alone;
+``()`` is the whole document. A str means the same in every language: a JSON pointer such as
+``"/todo/milk"``, or one key, which must not look like more than that: ``"todo.milk"`` is refused,
+``("todo.milk",)`` is a key."""
 
 VectorClock = Dict[str, int]
-"""How many operations of each replica were taken in."""
+"""How many operations of each source were taken in. The member ``~`` is no source: until when, in
+Unix milliseconds, everything was taken in of lives that have ended and are not counted any more."""
 
 Received = Literal["applied", "duplicate", "pending"]
 """What became of an operation: taken in; known; or it waits for others before it."""
@@ -55,6 +58,14 @@ class DocumentOptions(TypedDict, total=False):
     """The names of all replicas. Only then deletes are forgotten. Default: not known."""
     directory: Optional[Union[str, os.PathLike[str]]]
     """Where it is kept. Default: in memory only."""
+    salvage: Optional[bool]
+    """Opens the directory also when files in it are damaged, with all that is whole. Where
+    something was lost, the document writes under a new source, and what others have comes back with
+    the next exchange; copies of the files stay there as ``damaged-…``. Default false: damage is an
+    error."""
+    source: Optional[str]
+    """The source to write as at first, for a program that makes sure by itself that nobody else
+    ever writes as the same, in no later life either. Default: one of this life's own."""
 
 
 class HLC(TypedDict):
@@ -138,6 +149,8 @@ class BatchReceived:
     applied: int
     duplicates: int
     pending: int
+    refused: int = 0
+    """Those of a source that somebody else writes as, too; the event ``conflict`` tells of each."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +215,9 @@ class DocumentWatch:
 
     path: Tuple[Union[str, int], ...]
     """The path that was written: of what is watched, below it, or above it."""
-    op: Op
+    op: Optional[Op]
+    """The operation; ``None``, with the path of the whole document, where it is not known what has
+    changed: a snapshot was merged or restored, or events are gone. Then look again."""
     local: bool
     """Whether it was written here."""
 
@@ -244,15 +259,45 @@ class OperationIgnored:
     op: Op
 
 
-DocumentConflict = Union[ParentTombstone, TombstoneWins, ClockDrift, OperationIgnored]
+@dataclass(frozen=True)
+class SourceReused:
+    """``conflict``: two histories are written as one source: an operation that has another's
+    number, or one of the own source that was not made here. Whoever's source it is goes on as
+    another one."""
+
+    source: str
+    number: int
+    op: Optional[Op]
+    """``None``, if it was found in a snapshot."""
+
+
+@dataclass(frozen=True)
+class SourceRetired:
+    """``conflict``: a source goes on that was counted as ended: others do not take in what it
+    writes. If it is this replica's own, it goes on as another one."""
+
+    source: str
+    unseen: int
+    """How many of its operations are not known where it was counted as ended."""
+
+
+DocumentConflict = Union[
+    ParentTombstone,
+    TombstoneWins,
+    ClockDrift,
+    OperationIgnored,
+    SourceReused,
+    SourceRetired,
+]
 """What ``conflict`` tells."""
 
 
 @dataclass(frozen=True)
 class DocumentGc:
-    """``gc``: something was forgotten."""
+    """``gc``: something was forgotten; of ``lives``, sources whose lives have ended are counted no
+    longer."""
 
-    type: Literal["log", "pending", "tombstones"]
+    type: Literal["log", "pending", "tombstones", "lives"]
     removed: int
     current_size: int
     """How many are left."""
@@ -349,6 +394,8 @@ _CONFLICTS: Mapping[str, Callable[[Optional[Op], Mapping[str, Any]], DocumentCon
         tuple(row["path"]), row["opHlc"], row["tombstoneHlc"]
     ),
     "clock-drift": lambda _, row: ClockDrift(tuple(row["path"]), row["opHlc"], row["aheadMs"]),
+    "source-reused": lambda op, row: SourceReused(row["source"], row["number"], op),
+    "source-retired": lambda _, row: SourceRetired(row["source"], row["unseen"]),
     "ignored": lambda op, row: OperationIgnored(row["reason"], op),  # type: ignore[arg-type]
 }
 
@@ -357,7 +404,7 @@ _EVENTS: Mapping[str, Callable[[Any, Any], Any]] = {
         "set" if op.kind == "set" else "del", op.path, op.value, op
     ),
     "sync": lambda op, _: DocumentSync(op),
-    "watch": lambda op, row: DocumentWatch(op.path, op, row[1]),
+    "watch": lambda op, row: DocumentWatch(op.path if op else (), op, row[1]),
     "conflict": lambda op, row: _CONFLICTS[row["type"]](op, row),
     "gc": lambda _, row: DocumentGc(row["type"], row["removed"], row["currentSize"]),
     "limit": lambda _, row: DocumentLimit(row["type"], row["size"], row["limit"]),

@@ -59,14 +59,13 @@ class AbiMismatchError(DistflowError):
 
 
 class NotStartedError(DistflowError, RuntimeError):
-    """The node was not started, or it has been closed."""
+    """The node was not started yet. One that was closed raises :class:`ClosedError`."""
 
     code = "not_started"
 
 
 class ClosedError(DistflowError):
-    """The node, PMD or connection ended while something waited for it, or the document was
-    closed."""
+    """The node, PMD, connection or document was closed, before or during the call."""
 
     code = "closed"
 
@@ -185,6 +184,12 @@ class InvalidMessageError(DistflowError, ValueError):
     damaged."""
 
     code = "invalid_message"
+
+
+class SourceConflictError(DistflowError, RuntimeError):
+    """Two histories of a shared document are written as one source."""
+
+    code = "source_conflict"
 
 
 class InternalError(DistflowError, RuntimeError):

@@ -57,6 +57,10 @@ class NodeOptions:
     accepts only smaller ones ends the connection at a larger one: ``send_failed`` tells."""
     max_queue_bytes: int = 4 << 20
     """Bytes that may wait to be written to one peer; beyond it, ``send`` waits."""
+    concurrency: int = 1
+    """Messages whose coroutines, those of handlers, may run at a time on a node of
+    ``distflow.aio``; the next message waits in the mailbox. A handler that awaits the answer to
+    a message of its own needs more than 1."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class NodeKeywords(TypedDict, total=False):
     request_timeout: float
     max_frame_bytes: int
     max_queue_bytes: int
+    concurrency: int
 
 
 class PmdKeywords(TypedDict, total=False):

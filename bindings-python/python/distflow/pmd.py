@@ -5,7 +5,7 @@ from __future__ import annotations
 from _warnings import warn
 
 from . import _distflow, _log, _options
-from ._base import NoCopy, event, event_name, peer, row_handler
+from ._base import NoCopy, event, event_name, listen, one_of, peer
 from .errors import InvalidArgumentError, TimeoutError
 
 TYPE_CHECKING = False
@@ -59,13 +59,15 @@ class Pmd(NoCopy):
         on: OnPmdEvent
     else:
 
-        def on(self, event: str, handler: Callable[[Any], object]) -> None:
-            """Calls a function with every event of a kind, on the PMD's callback thread.
+        def on(self, event: str, handler: Callable[[Any], object]) -> Callable[[], None]:
+            """Calls a function with every event of a kind, on the PMD's callback thread. Returns a
+            function that ends that.
 
             ``event`` is a key of :data:`distflow.PMD_EVENTS`; the function gets an object of the
-            class there. What it raises goes to ``sys.unraisablehook``.
+            class there, the same one as other handlers. What it raises goes to
+            ``sys.unraisablehook``.
             """
-            self._native.on_event(row_handler(event_name(event, "PMD_EVENTS"), handler))
+            return listen(self, event_name(event, "PMD_EVENTS"), handler)
 
     def close(self) -> None:
         """Ends it: its nodes lose their PMD, and look for another. Safe to call twice."""
@@ -107,6 +109,7 @@ class PmdClient(NoCopy):
             raise TypeError(f"host must be a str, not {type(host).__name__}")
         self._place = f"{host}:{_options.checked('port', 'port', port)}"
         self._closed = False
+        self._given_back: List[Union[PeerJoin, PeerLeave]] = []
         self._native = _distflow.NativePmdClient(host, port, timeout)
 
     def register(
@@ -155,10 +158,11 @@ class PmdClient(NoCopy):
 
         Error: ``TimeoutError`` after ``timeout`` seconds.
         """
-        row = self._native.next_event(timeout)
-        if row is None:
+        told: Optional[Union[PeerJoin, PeerLeave]] = one_of(
+            self._given_back, self._native.next_event, event, timeout
+        )
+        if told is None:
             raise TimeoutError("nothing came in time")
-        told: Union[PeerJoin, PeerLeave] = event(row)
         return told
 
     def close(self) -> None:

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MessageMetadata:
-    """Who sent a message, to whom, and when (Unix milliseconds)."""
+    """Who sent a message, to whom, when (Unix milliseconds), and the sender's alias."""
 
     sender: str
     recipient: str
     timestamp: int
+    alias: Optional[str] = None
 
 
 _EVENTS: Dict[str, NodeEventName] = {
@@ -64,7 +65,9 @@ class NodeRuntime:
         """Calls a function with every message and its metadata."""
 
         def call(message: Message) -> Any:
-            meta = MessageMetadata(message.sender, message.recipient, message.timestamp)
+            meta = MessageMetadata(
+                message.sender, message.recipient, message.timestamp, message.alias
+            )
             return handler(message.payload, meta)
 
         self._node.on_message(call)

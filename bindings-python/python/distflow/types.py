@@ -21,6 +21,9 @@ from typing import (
 from . import errors
 from .errors import DistflowError
 
+End = Callable[[], None]
+"""Ends what it was returned for. Safe to call twice, and from anywhere."""
+
 Payload = Union[Dict[str, Any], List[Any], Tuple[Any, ...], str, int, float, bool, None]
 """What a message can hold: what JSON can."""
 
@@ -168,42 +171,40 @@ class OnNodeEvent(Protocol):
     @overload
     def __call__(
         self, event: Literal["peer_join"], handler: Callable[[PeerJoin], object]
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
     def __call__(
         self, event: Literal["peer_leave"], handler: Callable[[PeerLeave], object]
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
-    def __call__(
-        self, event: Literal["pmd_lost"], handler: Callable[[PmdLost], object]
-    ) -> None: ...
+    def __call__(self, event: Literal["pmd_lost"], handler: Callable[[PmdLost], object]) -> End: ...
 
     @overload
     def __call__(
         self, event: Literal["pmd_restored"], handler: Callable[[PmdRestored], object]
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
     def __call__(
         self,
         event: Literal["registration_refused"],
         handler: Callable[[RegistrationRefused], object],
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
     def __call__(
         self, event: Literal["mailbox_overflow"], handler: Callable[[MailboxOverflow], object]
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
     def __call__(
         self, event: Literal["send_failed"], handler: Callable[[SendFailed], object]
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
-    def __call__(self, event: NodeEventName, handler: Callable[[Any], object]) -> None: ...
+    def __call__(self, event: NodeEventName, handler: Callable[[Any], object]) -> End: ...
 
 
 class OnPmdEvent(Protocol):
@@ -212,20 +213,20 @@ class OnPmdEvent(Protocol):
     @overload
     def __call__(
         self, event: Literal["peer_join"], handler: Callable[[PeerJoin], object]
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
     def __call__(
         self, event: Literal["peer_leave"], handler: Callable[[PeerLeave], object]
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
     def __call__(
         self, event: Literal["stopped"], handler: Callable[[PmdStopped], object]
-    ) -> None: ...
+    ) -> End: ...
 
     @overload
-    def __call__(self, event: PmdEventName, handler: Callable[[Any], object]) -> None: ...
+    def __call__(self, event: PmdEventName, handler: Callable[[Any], object]) -> End: ...
 
 
 def peer(row: Mapping[str, Any]) -> Peer:

@@ -1,5 +1,5 @@
 //! The `distflow` program: arguments to the library's command line, its exit code back.
 
 fn main() -> std::process::ExitCode {
-    distflow_core::cli::run(std::env::args_os()).into()
+    distflow_core::cli::run_as_program(std::env::args_os()).into()
 }

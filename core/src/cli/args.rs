@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::cli::output::{err_line, out_line, out_text};
+use crate::cli::output::{WRONG_USE, err_line, out_line, out_text};
 use crate::limits;
 
 /// distflow CLI
@@ -21,9 +21,6 @@ use crate::limits;
 pub(super) struct Cli {
     #[command(flatten)]
     pub place: Place,
-    /// Log to standard error: error, warn, info, debug or trace [env: RUST_LOG, LOG_LEVEL]
-    #[arg(long, global = true, value_name = "LEVEL")]
-    pub log: Option<String>,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -40,6 +37,12 @@ pub(super) struct Place {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub json: bool,
+    /// Log to standard error: error, warn, info, debug or trace [env: RUST_LOG, LOG_LEVEL]
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+    /// Log as text or as JSON, one object a line
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    pub log_format: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,7 +74,7 @@ pub(super) enum PmdCommand {
     Start(StartOptions),
     /// Say whether a PMD runs and how many nodes it knows
     Status,
-    /// List the registered nodes
+    /// List the registered nodes; as a table on a terminal
     List {
         /// Only nodes whose alias starts with this
         #[arg(long)]
@@ -79,6 +82,9 @@ pub(super) enum PmdCommand {
         /// Go on and print every join and leave
         #[arg(long)]
         watch: bool,
+        /// Print a table, wherever the output goes
+        #[arg(long)]
+        table: bool,
     },
     /// Look up an alias or node id
     Resolve {
@@ -95,7 +101,7 @@ pub(super) struct StartOptions {
     /// Detach from the terminal; return when the port answers
     #[arg(long)]
     pub daemon: bool,
-    /// With --daemon: append what the PMD prints to this file [default: discarded]
+    /// With --daemon: append what the PMD prints and logs to this file [default: discarded]
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<std::path::PathBuf>,
     /// End after this many milliseconds without any node; 0 = never
@@ -105,9 +111,16 @@ pub(super) struct StartOptions {
     /// register nodes, read the list, and disturb every node
     #[arg(long)]
     pub insecure: bool,
+    /// Take the port over from a PMD that a node has launched, with its table; for a PMD that is a
+    /// service
+    #[arg(long, conflicts_with = "daemon")]
+    pub takeover: bool,
     /// The detached half of --daemon.
     #[arg(long, hide = true)]
     pub daemon_child: bool,
+    /// With --daemon-child: a node launched it, and it gives way to --takeover.
+    #[arg(long, hide = true)]
+    pub gives_way: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -159,6 +172,9 @@ pub(super) enum NodeCommand {
         /// The payload: any JSON value
         #[arg(value_name = "JSON", allow_hyphen_values = true)]
         payload: String,
+        /// Send the payload as a string, as it is
+        #[arg(long)]
+        text: bool,
     },
     /// Show what the PMD knows of a node, or of this machine
     Info {
@@ -173,9 +189,12 @@ pub(super) struct BrokerPlace {
     /// The broker: mqtt://host[:port], mqtts://, ws:// or wss://
     #[arg(long, value_name = "URL", default_value = "mqtt://localhost")]
     pub broker: String,
-    /// Speak MQTT 5 instead of 3.1.1
+    /// Speak MQTT 5 only [default: 5, or 3.1.1 where the broker does not speak it]
     #[arg(long)]
     pub mqtt5: bool,
+    /// Speak MQTT 3.1.1 only
+    #[arg(long, conflicts_with = "mqtt5")]
+    pub mqtt311: bool,
     /// User name
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -202,11 +221,11 @@ pub(super) enum SessionCommand {
         /// Go on and print the list whenever it changes
         #[arg(long)]
         watch: bool,
-        /// How long to look for sessions
-        #[arg(long, value_name = "MS", default_value_t = 1_000)]
-        wait_ms: u64,
+        /// Time to look for sessions, in milliseconds [default: until all are there]
+        #[arg(long, value_name = "MS")]
+        wait_ms: Option<u64>,
     },
-    /// Create a session and stay in it, printing what happens
+    /// Create a session and stay in it, printing what happens; type `help` for what it can be told
     Create {
         #[command(flatten)]
         place: BrokerPlace,
@@ -232,7 +251,7 @@ pub(super) enum SessionCommand {
         #[arg(long, value_name = "SECONDS")]
         auto_start: Option<u32>,
     },
-    /// Join a session and stay in it, printing what happens
+    /// Join a session and stay in it, printing what happens; type `help` for what it can be told
     Join {
         #[command(flatten)]
         place: BrokerPlace,
@@ -260,22 +279,35 @@ pub(super) enum SessionCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BrokerCommand {
-    /// Serve in the foreground; retained messages are kept in memory
-    Start {
-        /// Port for MQTT 3.1.1; 0 = a free one
-        #[arg(long, default_value_t = 1883)]
-        mqtt_port: u16,
-        /// Port for MQTT 5; 0 = a free one [default: none]
-        #[arg(long)]
-        mqtt5_port: Option<u16>,
-        /// Address to listen on
-        #[arg(long, default_value = "127.0.0.1")]
-        listen: std::net::IpAddr,
-        /// Allow --listen beyond loopback. There is no authentication: anyone who reaches the port
-        /// can read and write everything
-        #[arg(long)]
-        insecure: bool,
-    },
+    /// Serve in the foreground
+    Start(BrokerStart),
+}
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct BrokerStart {
+    /// Port for MQTT 3.1.1 and 5; 0 = a free one
+    #[arg(long, default_value_t = 1883)]
+    pub mqtt_port: u16,
+    /// One more port for both versions; 0 = a free one [default: none]
+    #[arg(long)]
+    pub mqtt5_port: Option<u16>,
+    /// Address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub listen: std::net::IpAddr,
+    /// Allow --listen beyond loopback without --users: anyone who reaches the port can read and
+    /// write everything
+    #[arg(long)]
+    pub insecure: bool,
+    /// File of users, with a line name:password for each; nobody else is let in
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<std::path::PathBuf>,
+    /// File of rules: lines NAME read|write|all FILTER, where the name * is everybody and the level
+    /// %u of a filter the own user name [default: everything is allowed]
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<std::path::PathBuf>,
+    /// Keep retained messages in this folder for the next start [default: in memory]
+    #[arg(long, value_name = "FOLDER")]
+    pub keep: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -324,9 +356,39 @@ pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
         }
         _ => {
             err_line(error.render().to_string().trim_end());
-            1
+            WRONG_USE
         }
     }
+}
+
+/// What is wrong with an option that was given to a command on which it has no effect.
+pub(super) fn without_effect(matches: &clap::ArgMatches) -> Option<String> {
+    let (group, inner) = matches.subcommand()?;
+    let used: &[&str] = match group {
+        "pmd" | "node" => &["port", "host"],
+        _ => &[],
+    };
+    // Options that stand before the command are known there, those after it here.
+    let given = |matches: &clap::ArgMatches, name: &str| {
+        matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine)
+    };
+    let mut leaf = inner;
+    while let Some((_, inner)) = leaf.subcommand() {
+        leaf = inner;
+    }
+    let unused = ["port", "host"].into_iter().find(|name| {
+        let places = [matches, inner, leaf];
+        !used.contains(name) && places.into_iter().any(|matches| given(matches, name))
+    })?;
+    let instead = match (group, unused) {
+        ("broker", "port") => "; a broker's ports are --mqtt-port and --mqtt5-port",
+        ("broker", _) => "; a broker's address is --listen",
+        ("session", _) => "; the broker is given as --broker URL",
+        _ => "",
+    };
+    Some(format!(
+        "--{unused} says where a PMD is, and has no effect on `distflow {group}`{instead}"
+    ))
 }
 
 /// The words that are neither options nor the values of those that may precede a command.
@@ -335,7 +397,7 @@ fn command_words(arguments: &[OsString]) -> Vec<String> {
     let mut rest = arguments.iter().skip(1);
     while let Some(argument) = rest.next() {
         let argument = argument.to_string_lossy();
-        if matches!(&*argument, "--port" | "--host" | "--log") {
+        if matches!(&*argument, "--port" | "--host" | "--log" | "--log-format") {
             rest.next();
         } else if !argument.starts_with('-') {
             words.push(argument.into_owned());

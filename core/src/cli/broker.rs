@@ -1,72 +1,115 @@
 //! `distflow broker`: a broker for games on a LAN.
 
-use crate::cli::args::BrokerCommand;
+use crate::cli::args::{BrokerCommand, BrokerStart};
 use crate::cli::output::{err_line, out_line};
 
 /// What a broker prints when it serves, before its address.
 pub(super) const READY_LINE: &str = "Broker started on ";
 
 pub(super) fn run(command: &BrokerCommand, json: bool) -> u8 {
-    let BrokerCommand::Start {
-        mqtt_port,
-        mqtt5_port,
-        listen,
-        insecure,
-    } = command;
+    let BrokerCommand::Start(options) = command;
+    let listen = options.listen;
     if !listen.is_loopback() {
-        if !insecure {
+        if options.users.is_some() {
             err_line(&format!(
-                "Error: {listen} is reached by others, and the broker has no authentication. Use --insecure \
-                 if everybody on that network may read and write everything."
+                "WARNING: listening on {listen}: passwords and messages are not encrypted on their way"
+            ));
+        } else if options.insecure {
+            err_line(&format!(
+                "WARNING: listening on {listen} without authentication (--insecure)"
+            ));
+        } else {
+            err_line(&format!(
+                "Error: {listen} is reached by others, and the broker asks nobody for a password. Use --users \
+                 FILE, or --insecure if everybody on that network may read and write everything."
             ));
             return 1;
         }
-        err_line(&format!(
-            "WARNING: listening on {listen} without authentication (--insecure)"
-        ));
     }
-    serve(*listen, *mqtt_port, *mqtt5_port, json)
+    serve(options, json)
 }
 
 #[cfg(feature = "broker")]
-fn serve(listen: std::net::IpAddr, port: u16, port_v5: Option<u16>, json: bool) -> u8 {
-    use std::net::SocketAddr;
-    use std::sync::mpsc;
-
-    let (stop, stopped) = mpsc::channel();
-    if let Err(error) = super::signals::on_terminate(move || {
-        let _ = stop.send(());
-    }) {
-        err_line(&format!("Error: cannot wait for signals: {error}"));
-        return 1;
-    }
-    let at = |port| SocketAddr::new(listen, port);
-    match crate::mqtt::broker::start(at(port), port_v5.map(at)) {
+fn serve(options: &BrokerStart, json: bool) -> u8 {
+    match start(options) {
         Err(error) => {
             err_line(&format!("Error: {error}"));
             1
         }
-        Ok((address, address_v5)) => {
-            if json {
-                let v5 = address_v5.map(|address| address.port());
-                let line = serde_json::json!({"event": "started", "host": address.ip().to_string(),
-                    "port": address.port(), "mqtt5_port": v5});
-                out_line(&line.to_string());
-            } else {
-                out_line(&format!("{READY_LINE}{address}"));
-                if let Some(address) = address_v5 {
-                    out_line(&format!("MQTT 5 on {address}"));
+        Ok(broker) => {
+            say_started(broker.addresses(), json);
+            match broker.wait() {
+                Ok(()) => 0,
+                Err(error) => {
+                    err_line(&format!("Error: {error}"));
+                    1
                 }
             }
+        }
+    }
+}
+
+/// Starts a broker that ends with SIGINT or SIGTERM.
+#[cfg(feature = "broker")]
+fn start(options: &BrokerStart) -> crate::error::Result<crate::mqtt::broker::Broker> {
+    use std::net::SocketAddr;
+
+    use crate::error::Error;
+    use crate::mqtt::broker::{Access, Broker, BrokerSettings, raise_descriptors};
+
+    let (stop, stopped) = std::sync::mpsc::channel();
+    super::signals::on_terminate(move || {
+        let _ = stop.send(());
+    })
+    .map_err(|error| Error::io("cannot wait for signals", &error))?;
+    raise_descriptors();
+    let at = |port| SocketAddr::new(options.listen, port);
+    let ports = std::iter::once(options.mqtt_port).chain(options.mqtt5_port);
+    let broker = Broker::start(BrokerSettings {
+        listen: ports.map(at).collect(),
+        access: Access::read(options.users.as_deref(), options.rules.as_deref())?,
+        keep_in: options.keep.clone(),
+        clients_max: None,
+    })?;
+    let stopper = broker.stopper();
+    std::thread::Builder::new()
+        .name("distflow-stop".into())
+        .spawn(move || {
             let _ = stopped.recv();
-            0
+            stopper.stop();
+        })
+        .map_err(|error| Error::io("cannot start a thread", &error))?;
+    Ok(broker)
+}
+
+#[cfg(feature = "broker")]
+fn say_started(addresses: &[std::net::SocketAddr], json: bool) {
+    let [address, more @ ..] = addresses else {
+        return;
+    };
+    if json {
+        let second = more.first().unwrap_or(address);
+        let line = serde_json::json!({"event": "started", "host": address.ip().to_string(),
+            "port": address.port(), "mqtt5_port": second.port()});
+        out_line(&line.to_string());
+    } else {
+        out_line(&format!("{READY_LINE}{address}"));
+        for address in more {
+            out_line(&format!("MQTT 5 on {address}"));
         }
     }
 }
 
 #[cfg(not(feature = "broker"))]
-fn serve(_listen: std::net::IpAddr, _port: u16, _port_v5: Option<u16>, _json: bool) -> u8 {
+fn serve(options: &BrokerStart, _json: bool) -> u8 {
     let _ = (out_line as fn(&str), READY_LINE);
+    let BrokerStart {
+        mqtt_port: _,
+        mqtt5_port: _,
+        rules: _,
+        keep: _,
+        ..
+    } = options;
     err_line(
         "Error: this program was built without a broker. Use that of the source (make build), or another: \
          mosquitto, for example.",

@@ -7,22 +7,44 @@
 mod args;
 mod broker;
 mod demo;
+mod input;
+mod logging;
 mod node;
+mod notify;
 mod output;
 mod pmd;
+mod pmd_start;
 mod process;
 mod session;
 mod session_demo;
+mod session_input;
 mod signals;
 
 use std::ffi::OsString;
 
-use clap::{CommandFactory, Parser};
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::prelude::*;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use output::{err_line, out_line};
+
+/// Runs the command line as the `distflow` program: this executable is what a PMD or a demo's
+/// processes are started with.
+pub fn run_as_program(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    if let Ok(program) = std::env::current_exe() {
+        crate::pmd::set_own_command(vec![program.into()]);
+    }
+    run(arguments)
+}
+
+/// Runs the command line within an interpreter that was told to do nothing else. `own` is the
+/// command that does the same again; empty if there is none.
+pub fn run_hosted<T: Into<OsString>>(
+    arguments: impl IntoIterator<Item = T>,
+    own: impl IntoIterator<Item = T>,
+) -> u8 {
+    crate::pmd::set_own_command(own.into_iter().map(Into::into).collect());
+    run(arguments.into_iter().map(Into::into))
+}
 
 /// Runs the command line and returns the exit code: 0 on success, 1 on failure. The first
 /// argument is the program's name.
@@ -40,13 +62,21 @@ where
 }
 
 fn run_command(arguments: Vec<OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(&arguments) {
+    let matches = match Cli::command().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => return args::report(&error, &arguments),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
         Err(error) => return args::report(&error, &arguments),
     };
-    if let Err(why) = start_logging(cli.log.as_deref()) {
+    if let Some(why) = args::without_effect(&matches) {
         err_line(&why);
-        return 1;
+        return output::WRONG_USE;
+    }
+    if let Err(why) = logging::start(cli.place.log.as_deref(), &cli.place.log_format) {
+        err_line(&why);
+        return output::WRONG_USE;
     }
     let Some(command) = cli.command else {
         out_line(&Cli::command().render_help().to_string());
@@ -65,45 +95,6 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
             out_line(String::from_utf8_lossy(&script).trim_end());
             0
         }
-    }
-}
-
-/// Logs go to standard error: `--log`, then `RUST_LOG`, then `LOG_LEVEL`; off without any.
-fn start_logging(level: Option<&str>) -> Result<(), String> {
-    if let Some(level) = level {
-        return log_to_stderr(level);
-    }
-    let variable = |name| {
-        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
-        Some((name, value.to_lowercase()))
-    };
-    if let Some((name, value)) = variable("RUST_LOG").or_else(|| variable("LOG_LEVEL"))
-        && let Err(problem) = log_to_stderr(&value)
-    {
-        // Meant for another program, perhaps: other libraries have other levels.
-        err_line(&format!("{name} is ignored: {problem}"));
-    }
-    Ok(())
-}
-
-fn log_to_stderr(filter: &str) -> Result<(), String> {
-    // The originals' name for "nothing".
-    let filter = if filter == "silent" { "off" } else { filter };
-    let is_level = filter.parse::<LevelFilter>().is_ok();
-    match filter.parse::<Targets>() {
-        // A word that is no level would silently be taken for the name of a target.
-        Ok(targets) if is_level || filter.contains('=') => {
-            let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-            // A host program may have a subscriber of its own, which then stays.
-            let _ = tracing_subscriber::registry()
-                .with(layer.with_filter(targets))
-                .try_init();
-            Ok(())
-        }
-        _ => Err(format!(
-            "log level '{filter}' is not understood; use error, warn, info, debug, trace or off, \
-             or pairs of target=level"
-        )),
     }
 }
 

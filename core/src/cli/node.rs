@@ -1,6 +1,5 @@
 //! `distflow node …`.
 
-use std::io::{BufRead, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,12 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::cli::args::{NodeCommand, Place};
-use crate::cli::output::{err_line, is_whole, node_json, out_line};
+use crate::cli::input::{Ending, Lines};
+use crate::cli::output::{
+    exit_code, is_whole, node_json, out_line, print_error as print_failure, shown,
+};
 use crate::cli::signals;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits;
 use crate::mailbox::{MailboxConfig, Overflow};
 use crate::net;
 use crate::node::{Message, Node, NodeOptions};
@@ -55,17 +56,23 @@ pub(super) fn run(command: NodeCommand, place: &Place) -> u8 {
             };
             serve(options, until_eof)
         }),
-        NodeCommand::Send { target, payload } => send(options(place), &target, &payload),
+        NodeCommand::Send {
+            target,
+            payload,
+            text,
+        } => payload_of(&payload, text).and_then(|payload| send(options(place), &target, &payload)),
         NodeCommand::Info { target } => info(place, target.as_deref()),
     };
     match result {
         Ok(()) => 0,
         Err(error) => {
-            match error.cause() {
-                Some(cause) => err_line(&format!("{error} ({cause})")),
-                None => err_line(&error.to_string()),
-            }
-            1
+            // Some texts have their cause already.
+            let text = match error.cause().map(ToString::to_string) {
+                Some(cause) if !error.message().contains(&cause) => format!("{error} ({cause})"),
+                _ => error.to_string(),
+            };
+            print_failure(&text, &error, place.json);
+            exit_code(&error)
         }
     }
 }
@@ -116,8 +123,9 @@ fn serve(options: NodeOptions, until_eof: bool) -> Result<()> {
         print_message(message);
         stop_if_unread(&unread);
     })?;
-    read_lines(&node, stop, until_eof)?;
+    let reading = read_lines(&node, stop, until_eof)?;
     block_on(stopped.recv());
+    reading.end();
     end(&node)
 }
 
@@ -128,55 +136,53 @@ fn stop_if_unread(stop: &UnboundedSender<()>) {
     }
 }
 
-/// Reads and sends lines on a thread of its own. Reading can't be interrupted, so the thread is
-/// left to itself at the end.
-fn read_lines(node: &Node, stop: UnboundedSender<()>, until_eof: bool) -> Result<()> {
+/// Reads and sends lines on a thread of its own.
+fn read_lines(node: &Node, stop: UnboundedSender<()>, until_eof: bool) -> Result<Reading> {
     let sender = node.clone();
+    let failed = |error| Error::io("cannot read standard input", &error);
+    let (mut lines, ending) = Lines::of_stdin().map_err(failed)?;
+    let (left, rest) = std::sync::mpsc::channel();
     std::thread::Builder::new()
         .name("distflow-stdin".into())
         .spawn(move || {
-            let mut input = std::io::stdin().lock();
-            while let Some(line) = next_line(&mut input) {
+            while let Some(line) = lines.next() {
                 if let Err(error) = line.and_then(|line| send_line(&sender, &line)) {
                     print_error(&error);
                 }
             }
+            let was_told_to_end = lines.is_ending();
+            // The node may have ended without waiting for this.
+            let _ = left.send(lines.bytes_unread());
             if until_eof {
                 let _ = stop.send(());
-            } else {
+            } else if !was_told_to_end {
                 // Keeps the channel open: the end of the input is not the end of the node.
                 std::mem::forget(stop);
             }
         })
-        .map(drop)
-        .map_err(|error| Error::io("cannot read standard input", &error))
+        .map_err(failed)?;
+    Ok(Reading { ending, rest })
 }
 
-/// The next line, of bounded length; `None` at the end of the input.
-fn next_line(input: &mut impl BufRead) -> Option<Result<String>> {
-    let bytes_max = limits::NODE_FRAME_BYTES_MAX as u64;
-    let mut line = Vec::new();
-    let read = input.take(bytes_max).read_until(b'\n', &mut line);
-    if read.ok()? == 0 {
-        return None;
+/// The thread that reads, to its owner.
+struct Reading {
+    ending: Ending,
+    rest: std::sync::mpsc::Receiver<usize>,
+}
+
+impl Reading {
+    /// Lets everything be sent that has arrived, for a limited time, and says what was not.
+    fn end(self) {
+        const ITS_TIME: Duration = Duration::from_secs(2);
+        self.ending.begin();
+        let text = match self.rest.recv_timeout(ITS_TIME) {
+            Ok(0) => return,
+            Ok(bytes) => format!("the last line of the input had no end: {bytes} bytes not sent"),
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(_) => "ended before all of the input was sent".to_owned(),
+        };
+        print_error(&Error::new(ErrorKind::Timeout, text));
     }
-    if line.len() as u64 == bytes_max && !line.ends_with(b"\n") {
-        // The rest of it is skipped, piece by piece.
-        loop {
-            line.clear();
-            let read = input.take(1 << 16).read_until(b'\n', &mut line);
-            if read.ok()? == 0 || line.ends_with(b"\n") {
-                break;
-            }
-        }
-        let text = format!("a line is longer than {bytes_max} bytes");
-        return Some(Err(Error::new(ErrorKind::TooLarge, text)));
-    }
-    Some(String::from_utf8(line).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let text = format!("a line is not UTF-8 from byte {at} on");
-        Error::new(ErrorKind::InvalidMessage, text)
-    }))
 }
 
 /// Says good-bye, but not for ever: a callback may be stuck in printing to a pipe that nobody
@@ -285,15 +291,30 @@ fn print_event(event: &NodeEvent) {
     out_line(&line);
 }
 
-fn send(options: NodeOptions, target: &str, json: &str) -> Result<()> {
-    let payload = Payload::from_json(json.to_owned())?;
+/// The payload that the arguments mean.
+fn payload_of(given: &str, is_text: bool) -> Result<Payload> {
+    if is_text {
+        return Payload::from_value(given);
+    }
+    Payload::from_json(given.to_owned()).map_err(|error| {
+        // Most who meet this wanted to send a word, whose quotes the shell has taken away.
+        let quoted = serde_json::Value::from(given);
+        let hint = "a string needs quotes, also towards the shell";
+        Error::new(
+            error.kind(),
+            format!("the payload is no JSON: {error}; {hint}: '{quoted}', or use --text"),
+        )
+    })
+}
+
+fn send(options: NodeOptions, target: &str, payload: &Payload) -> Result<()> {
     // A node that only sends has no reason to bring a PMD into being.
     let node = Node::start_blocking(NodeOptions {
         auto_start: false,
         start_timeout_ms: SEND_START_MS,
         ..options
     })?;
-    let sent = node.send_blocking(target, &payload, Some(SEND_TIMEOUT));
+    let sent = node.send_blocking(target, payload, Some(SEND_TIMEOUT));
     let ended = node.shutdown_blocking();
     sent.and(ended)
 }
@@ -309,15 +330,13 @@ fn info(place: &Place, target: Option<&str>) -> Result<()> {
             out_line(&node_json(&node));
             return Ok(());
         }
-        out_line(&format!("Node ID: {}", node.node_id));
-        out_line(&format!(
-            "Alias: {}",
-            node.alias.as_deref().unwrap_or("(none)")
-        ));
-        out_line(&format!("Address: {}:{}", node.host, node.port));
-        out_line(&format!("Capabilities: {}", node.caps.join(" ")));
+        out_line(&format!("Node ID: {}", shown(&node.node_id)));
+        let alias = node.alias.as_deref().unwrap_or("(none)");
+        out_line(&format!("Alias: {}", shown(alias)));
+        out_line(&format!("Address: {}:{}", shown(&node.host), node.port));
+        out_line(&format!("Capabilities: {}", shown(&node.caps.join(" "))));
         if let Some(meta) = &node.meta {
-            out_line(&format!("Metadata: {}", meta.get()));
+            out_line(&format!("Metadata: {}", shown(meta.get())));
         }
         return Ok(());
     }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::error::{Error, ErrorKind};
+use crate::names::is_deceptive;
 use crate::wire::pmd::NodeInfo;
 
 /// Something could not be printed since the command began.
@@ -42,7 +44,57 @@ pub(super) fn err_line(line: &str) {
     let _ = err.write_all(format!("{line}\n").as_bytes());
 }
 
-/// A node as JSON, with its metadata as it was registered.
+/// Text from others for a terminal: control characters, which could move the cursor or rewrite
+/// what stands there, and characters that change the direction of text or can't be seen, are shown
+/// by their numbers.
+pub(super) fn shown(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.chars().any(is_deceptive) {
+        return text.into();
+    }
+    let escaped = |c: char| match is_deceptive(c) {
+        true => format!("\\u{{{:x}}}", u32::from(c)),
+        false => c.to_string(),
+    };
+    text.chars().map(escaped).collect::<String>().into()
+}
+
+/// The exit code of a failure, the same for every command that the originals did not have. Theirs
+/// end with 1, whatever was wrong.
+pub(super) fn exit_code(error: &Error) -> u8 {
+    use ErrorKind as Kind;
+    match error.kind() {
+        Kind::InvalidArgument
+        | Kind::Insecure
+        | Kind::InvalidJson
+        | Kind::InvalidMessage
+        | Kind::TooLarge => WRONG_USE,
+        Kind::AddressInUse | Kind::AliasInUse | Kind::NodeIdInUse | Kind::AlreadyRunning => {
+            RUNS_ALREADY
+        }
+        Kind::NodeNotFound | Kind::ResolveFailed => 4,
+        Kind::PmdUnavailable | Kind::NotPmd | Kind::PmdLaunchFailed | Kind::ConnectionFailed => 5,
+        Kind::Timeout | Kind::Busy => 6,
+        _ => 1,
+    }
+}
+
+/// The exit code for arguments that are wrong.
+pub(super) const WRONG_USE: u8 = 2;
+
+/// The exit code for what is there already.
+pub(super) const RUNS_ALREADY: u8 = 3;
+
+/// Prints an error to standard error: as text, or as an object with its code.
+pub(super) fn print_error(text: &str, error: &Error, json: bool) {
+    if json {
+        let object = serde_json::json!({"code": error.kind().name(), "message": text});
+        err_line(&object.to_string());
+    } else {
+        err_line(&shown(text));
+    }
+}
+
+/// A node as JSON, with its capabilities and its metadata as it registered them.
 pub(super) fn node_json(node: &NodeInfo) -> String {
     let mut json = serde_json::json!({ "nodeId": node.node_id });
     if let Some(alias) = &node.alias {
@@ -51,10 +103,31 @@ pub(super) fn node_json(node: &NodeInfo) -> String {
     json["host"] = node.host.as_str().into();
     json["port"] = node.port.into();
     json["lastHeartbeat"] = node.last_heartbeat.into();
+    if !node.caps.is_empty() {
+        json["caps"] = node.caps.clone().into();
+    }
     let mut text = json.to_string();
     if let Some(meta) = &node.meta {
         text.truncate(text.len() - 1);
         text.push_str(&format!(",\"meta\":{}}}", meta.get()));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_say_moves_no_cursor() {
+        assert_eq!(shown("Zoë 🎲 \u{4f60}"), "Zoë 🎲 \u{4f60}");
+        assert_eq!(
+            shown("a\x1b]0;x\x07\x1b[2J\nFAKE"),
+            "a\\u{1b}]0;x\\u{7}\\u{1b}[2J\\u{a}FAKE"
+        );
+        assert_eq!(
+            shown("abc\u{202e}fdp\u{200b}\u{9b}1A"),
+            "abc\\u{202e}fdp\\u{200b}\\u{9b}1A"
+        );
+    }
 }

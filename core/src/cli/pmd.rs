@@ -1,33 +1,36 @@
 //! `distflow pmd …`: output and exit codes as the originals' (pmd.md 11-12).
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::cli::args::{Place, PmdCommand, StartOptions};
-use crate::cli::output::{begin, err_line, is_whole, node_json, out_line};
-use crate::cli::signals;
-use crate::error::{Error, ErrorKind, Result};
-use crate::pmd::{PmdClient, PmdEvent, PmdOptions, READY_LINE, Server, ServerNotice, spawn_daemon};
-use crate::registry::{Notice, StopReason};
+use crate::cli::args::{Place, PmdCommand};
+use crate::cli::output::{is_whole, node_json, out_line, print_error, shown};
+use crate::cli::pmd_start;
+use crate::error::{ErrorKind, Result};
+use crate::pmd::{PmdClient, PmdEvent};
 use crate::time::iso8601;
-use crate::wire::pmd::{LeaveCause, NodeInfo};
+use crate::wire::pmd::{NodeInfo, PmdStatus};
 
 /// How long `kill` waits for a PMD that has said that it ends.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) fn run(command: PmdCommand, place: &Place) -> u8 {
     match command {
-        PmdCommand::Start(options) if options.daemon => start_daemon(&options, place),
-        PmdCommand::Start(options) => start(&options, place),
+        PmdCommand::Start(options) => pmd_start::run(&options, place),
         PmdCommand::Status => status(place),
-        PmdCommand::List { prefix, watch } => {
-            report("list nodes", list(place, prefix.as_deref(), watch))
+        PmdCommand::List {
+            prefix,
+            watch,
+            table,
+        } => {
+            let table = table || std::io::stdout().is_terminal();
+            let listed = list(place, prefix.as_deref(), watch, table);
+            report("list nodes", place, listed)
         }
         PmdCommand::Resolve { alias } => resolve(place, &alias),
         PmdCommand::Kill => report(
             "shutdown PMD",
+            place,
             connect(place)
                 .and_then(|mut client| {
                     client.shutdown()?;
@@ -50,48 +53,102 @@ fn connect(place: &Place) -> Result<PmdClient> {
     PmdClient::connect(&place.host, place.port)
 }
 
-fn report(doing: &str, result: Result<()>) -> u8 {
+fn report(doing: &str, place: &Place, result: Result<()>) -> u8 {
     match result {
         Ok(()) => 0,
         Err(error) => {
-            err_line(&format!("Failed to {doing}: {error}"));
+            print_error(&format!("Failed to {doing}: {error}"), &error, place.json);
             1
         }
     }
 }
 
 fn status(place: &Place) -> u8 {
-    match connect(place).and_then(|mut client| client.list(None)) {
-        Ok(nodes) if place.json => {
-            out_line(&format!(
-                "{{\"running\":true,\"host\":{},\"port\":{},\"nodes\":{}}}",
-                serde_json::Value::from(place.host.as_str()),
-                place.port,
-                nodes.len()
-            ));
+    let asked = connect(place).and_then(|mut client| {
+        // An original and an earlier version don't know the question.
+        let status = match client.status() {
+            Err(error) if error.kind() == ErrorKind::Refused => None,
+            status => Some(status?),
+        };
+        let nodes = match &status {
+            Some(status) => status.nodes,
+            None => client.list(None)?.len() as u64,
+        };
+        Ok((nodes, status))
+    });
+    match asked {
+        Ok((nodes, status)) if place.json => {
+            let known = status.map(serde_json::to_value);
+            let mut json = known.and_then(|known| known.ok()).unwrap_or_default();
+            json["running"] = true.into();
+            json["host"] = place.host.as_str().into();
+            json["port"] = place.port.into();
+            json["nodes"] = nodes.into();
+            out_line(&json.to_string());
             0
         }
-        Ok(nodes) => {
+        Ok((nodes, status)) => {
+            // The first three lines are the originals'.
             out_line("PMD Status:");
             out_line(&format!("  Port: {}", place.port));
-            out_line(&format!("  Registered nodes: {}", nodes.len()));
+            out_line(&format!("  Registered nodes: {nodes}"));
+            if let Some(status) = status {
+                print_status(&status);
+            }
             0
         }
         Err(error) => {
+            let not_running = "PMD not running or unreachable";
             if place.json {
                 out_line("{\"running\":false}");
             }
-            if error.kind() == ErrorKind::NotPmd {
-                err_line(&error.to_string());
-            } else {
-                err_line("PMD not running or unreachable");
-            }
+            let text = match error.kind() {
+                ErrorKind::NotPmd | ErrorKind::Busy => error.to_string(),
+                _ => not_running.to_owned(),
+            };
+            print_error(&text, &error, place.json);
             1
         }
     }
 }
 
-fn list(place: &Place, prefix: Option<&str>, watch: bool) -> Result<()> {
+fn print_status(status: &PmdStatus) {
+    let seconds = status.uptime_ms / 1_000;
+    out_line(&format!("  Version: {}", shown(&status.version)));
+    out_line(&format!("  Process: {}", status.pid));
+    out_line(&format!(
+        "  Uptime: {} d {:02}:{:02}:{:02}",
+        seconds / 86_400,
+        seconds / 3_600 % 24,
+        seconds / 60 % 60,
+        seconds % 60
+    ));
+    out_line(&format!("  Memory: {} KiB", status.memory_bytes >> 10));
+    out_line(&format!(
+        "  Listens on: {}",
+        shown(&status.addresses.join(", "))
+    ));
+    out_line(&format!(
+        "  Connections: {} of at most {} (descriptors: soft limit {}, hard limit {})",
+        status.connections,
+        status.connections_max,
+        status.descriptors_soft,
+        status.descriptors_hard
+    ));
+    out_line(&format!("  Nodes at most: {}", status.nodes_max));
+    match status.auto_shutdown_ms {
+        Some(ms) => out_line(&format!("  Ends after {ms} ms without a node")),
+        None => out_line("  Ends only when it is told to"),
+    }
+    if status.gives_way {
+        out_line("  A node launched it; `pmd start --takeover` takes its place");
+    }
+    if status.insecure {
+        out_line("  WARNING: reached from beyond loopback, without authentication");
+    }
+}
+
+fn list(place: &Place, prefix: Option<&str>, watch: bool, table: bool) -> Result<()> {
     let mut client = connect(place)?;
     let nodes = if watch {
         let all = client.watch()?;
@@ -103,6 +160,8 @@ fn list(place: &Place, prefix: Option<&str>, watch: bool) -> Result<()> {
     if place.json {
         let nodes: Vec<String> = nodes.iter().map(node_json).collect();
         out_line(&format!("[{}]", nodes.join(",")));
+    } else if table {
+        print_table(&nodes);
     } else {
         out_line("Registered nodes:");
         if nodes.is_empty() {
@@ -110,9 +169,9 @@ fn list(place: &Place, prefix: Option<&str>, watch: bool) -> Result<()> {
         }
         for node in &nodes {
             let name = node.alias.as_deref().unwrap_or(&node.node_id);
-            out_line(&format!("  - {name}"));
-            out_line(&format!("    Node ID: {}", node.node_id));
-            out_line(&format!("    Address: {}:{}", node.host, node.port));
+            out_line(&format!("  - {}", shown(name)));
+            out_line(&format!("    Node ID: {}", shown(&node.node_id)));
+            out_line(&format!("    Address: {}:{}", shown(&node.host), node.port));
             let seen = iso8601(node.last_heartbeat);
             out_line(&format!("    Last heartbeat: {seen}"));
         }
@@ -128,6 +187,26 @@ fn list(place: &Place, prefix: Option<&str>, watch: bool) -> Result<()> {
         if !is_whole() {
             return Ok(());
         }
+    }
+}
+
+/// One line a node. The time is that of its registration, or of its last heartbeat if it sends
+/// any.
+fn print_table(nodes: &[NodeInfo]) {
+    let mut rows = vec![["ALIAS", "NODE ID", "ADDRESS", "REGISTERED"].map(str::to_owned)];
+    rows.extend(nodes.iter().map(|node| {
+        [
+            shown(node.alias.as_deref().unwrap_or("-")).into_owned(),
+            shown(&node.node_id).into_owned(),
+            format!("{}:{}", shown(&node.host), node.port),
+            iso8601(node.last_heartbeat),
+        ]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; 3] = [0, 1, 2].map(|column| width(column).unwrap_or(0));
+    for [alias, id, address, since] in &rows {
+        let [a, b, c] = widths;
+        out_line(&format!("{alias:a$}  {id:b$}  {address:c$}  {since}"));
     }
 }
 
@@ -156,8 +235,11 @@ fn print_event(place: &Place, prefix: Option<&str>, event: &PmdEvent) {
         let alias = node.alias.as_deref().unwrap_or(&node.node_id);
         let cause = cause.map_or(String::new(), |cause| format!(" ({cause})"));
         out_line(&format!(
-            "  {sign} {alias} {} {}:{}{cause}",
-            node.node_id, node.host, node.port
+            "  {sign} {} {} {}:{}{cause}",
+            shown(alias),
+            shown(&node.node_id),
+            shown(&node.host),
+            node.port
         ));
     }
 }
@@ -170,192 +252,21 @@ fn resolve(place: &Place, alias: &str) -> u8 {
         }
         Ok(node) => {
             out_line(&format!("Resolved '{alias}':"));
-            out_line(&format!("  Node ID: {}", node.node_id));
-            out_line(&format!("  Address: {}:{}", node.host, node.port));
+            out_line(&format!("  Node ID: {}", shown(&node.node_id)));
+            out_line(&format!("  Address: {}:{}", shown(&node.host), node.port));
             0
         }
         Err(error) if error.kind() == ErrorKind::NodeNotFound => {
-            err_line(&format!("Alias '{alias}' not found"));
+            print_error(&format!("Alias '{alias}' not found"), &error, place.json);
             1
         }
         Err(error) => {
-            err_line(&format!("Failed to resolve alias: {error}"));
+            print_error(
+                &format!("Failed to resolve alias: {error}"),
+                &error,
+                place.json,
+            );
             1
         }
     }
-}
-
-// ------------------------------------------------------------------------------ the daemon
-
-/// Serves until a signal, a `shutdown` request or the auto-shutdown.
-fn start(options: &StartOptions, place: &Place) -> u8 {
-    let fail = |error: &Error| {
-        err_line(&format!("Failed to start PMD: {error}"));
-        1
-    };
-    let server = match Server::bind(PmdOptions {
-        host: place.host.clone(),
-        port: place.port,
-        insecure: options.insecure,
-        auto_shutdown_ms: (options.auto_shutdown_ms > 0).then_some(options.auto_shutdown_ms),
-        ..PmdOptions::default()
-    }) {
-        Ok(server) => server,
-        Err(error) => return fail(&error),
-    };
-    let control = server.control();
-    let signalled = Arc::new(AtomicBool::new(false));
-    let flag = signalled.clone();
-    if let Err(error) = signals::on_terminate(move || {
-        flag.store(true, Ordering::Release);
-        control.stop();
-    }) {
-        return fail(&Error::io("cannot wait for signals", &error));
-    }
-    let port = server.port();
-    out_line(&format!("PMD listening on port {port}"));
-    if !crate::net::is_loopback(&place.host) {
-        err_line(&format!(
-            "WARNING: listening on {} without authentication (--insecure)",
-            place.host
-        ));
-    }
-    out_line(&format!("{READY_LINE}{port}"));
-    if options.daemon_child {
-        leave_pipes(options.log_file.as_deref());
-    }
-    match server.run(|notice| print_notice(&notice, &signalled)) {
-        Ok(()) => {
-            out_line("PMD stopped");
-            // Whether anyone reads what a daemon prints is no matter of its success.
-            begin();
-            0
-        }
-        Err(error) => fail(&error),
-    }
-}
-
-fn print_notice(notice: &ServerNotice<'_>, signalled: &AtomicBool) {
-    match notice {
-        ServerNotice::Registry(Notice::Left(node, cause)) => {
-            let id = &node.node_id;
-            match cause {
-                LeaveCause::Closed => {
-                    out_line(&format!("Node {id} disconnected (socket closed)"));
-                    out_line(&format!("Removing node {id} (reason: socket_closed)"));
-                }
-                LeaveCause::Unregistered => {
-                    out_line(&format!("Removing node {id} (reason: unregister)"));
-                }
-                LeaveCause::TimedOut => out_line(&format!("Removing stale node: {id}")),
-                LeaveCause::Replaced | LeaveCause::Unknown => {
-                    out_line(&format!("Removing node {id} (reason: {})", cause.name()));
-                }
-            }
-        }
-        ServerNotice::Registry(Notice::Joined(node)) => {
-            let alias = node.alias.as_ref().map(|alias| alias.as_str());
-            tracing::info!(node = %node.node_id, alias, "node joined");
-        }
-        ServerNotice::Registry(Notice::AutoShutdownArmed(ms)) => out_line(&format!(
-            "No nodes registered. PMD will auto-shutdown in {} seconds...",
-            *ms as f64 / 1_000.0
-        )),
-        ServerNotice::Registry(Notice::AutoShutdownCancelled) => {
-            out_line("Auto-shutdown cancelled (node registered)");
-        }
-        ServerNotice::Registry(Notice::BadFrame(text)) => {
-            err_line(&format!("Failed to parse message: {}", shown(text)));
-        }
-        ServerNotice::Connection(text) => err_line(&shown(text)),
-        ServerNotice::Stopping(Some(StopReason::Requested)) => {
-            out_line("Shutdown requested, stopping PMD...");
-        }
-        ServerNotice::Stopping(Some(StopReason::NoNodes)) => {
-            // The originals' text, which says 30 whatever the delay is.
-            out_line("Auto-shutdown triggered (no nodes for 30 seconds)");
-        }
-        ServerNotice::Stopping(None) => {
-            if signalled.load(Ordering::Acquire) {
-                out_line("\nShutting down PMD...");
-            }
-        }
-    }
-}
-
-/// Untrusted text for a terminal or log: no control characters, not endless.
-fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .take(crate::limits::LOG_TEXT_BYTES_MAX)
-        .collect()
-}
-
-/// Starts this command line again as a daemon and returns when its port answers.
-fn start_daemon(options: &StartOptions, place: &Place) -> u8 {
-    let started =
-        daemon_command(options, place).and_then(|command| spawn_daemon(command, place.port));
-    match started {
-        Ok(port) => {
-            out_line(&format!("{READY_LINE}{port}"));
-            0
-        }
-        Err(error) => {
-            // The daemon's own message says it already.
-            let text = error.to_string();
-            let text = text.strip_prefix("Failed to start PMD: ").unwrap_or(&text);
-            err_line(&format!("Failed to start PMD: {text}"));
-            1
-        }
-    }
-}
-
-fn daemon_command(options: &StartOptions, place: &Place) -> Result<std::process::Command> {
-    let mut command = crate::cli::process::own_command()?;
-    command.args(["pmd", "start", "--daemon-child"]);
-    command.args(["--host", &place.host, "--port", &place.port.to_string()]);
-    command.args(["--auto-shutdown-ms", &options.auto_shutdown_ms.to_string()]);
-    if options.insecure {
-        command.arg("--insecure");
-    }
-    if let Some(file) = &options.log_file {
-        let file = std::path::absolute(file)
-            .map_err(|error| Error::io("cannot find the log file's folder", &error))?;
-        // Opened here once, so that a wrong name is an error and not silence.
-        open_log(&file)
-            .map_err(|error| Error::io(&format!("cannot write to {}", file.display()), &error))?;
-        command.arg("--log-file").arg(file);
-    }
-    Ok(command)
-}
-
-fn open_log(file: &Path) -> std::io::Result<std::fs::File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(file)
-}
-
-/// The launcher has what it waited for; from here on, output goes to the log or nowhere.
-fn leave_pipes(log_file: Option<&Path>) {
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsRawFd;
-        let target = match log_file {
-            Some(file) => open_log(file),
-            None => std::fs::OpenOptions::new().write(true).open("/dev/null"),
-        };
-        if let Ok(target) = target {
-            for fd in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-                // SAFETY: dup2 between two descriptors that are open.
-                unsafe { libc::dup2(target.as_raw_fd(), fd) };
-            }
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = log_file;
 }

@@ -3,15 +3,13 @@
 use std::process::Command;
 
 use crate::error::Result;
-use crate::pmd::Launcher;
+use crate::pmd::{Launcher, own_command as known_command};
 
 /// This command line, to be run as another process.
 pub(super) fn own_command() -> Result<Command> {
-    match std::env::current_exe() {
-        Ok(program) if program.file_stem().is_some_and(|stem| stem == "distflow") => {
-            Ok(Command::new(program))
-        }
+    match known_command() {
+        Some(own) => Ok(own.command()),
         // Within a host process, whatever would be launched as the PMD.
-        _ => Ok(Launcher::find(None)?.command()),
+        None => Ok(Launcher::find(None)?.command()),
     }
 }

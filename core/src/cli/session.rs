@@ -2,32 +2,37 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::args::{BrokerPlace, SessionCommand};
-use crate::cli::output::{err_line, is_whole, out_line};
-use crate::cli::{session_demo, signals};
+use crate::cli::output::{err_line, is_whole, out_line, shown};
+use crate::cli::{session_demo, session_input, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interchange::{session_event, session_listing, session_view};
 use crate::mqtt::{BrokerOptions, Version};
 use crate::runtime::Handle;
-use crate::session::rows::{NO_SESSIONS, rows};
+use crate::session::completeness::Completeness;
+use crate::session::rows::NO_SESSIONS;
 use crate::session::seat::{CreateOptions, Event};
-use crate::sessions::{Session, Sessions};
+use crate::session::{State, Vocabulary};
+use crate::sessions::{Session, SessionList, Sessions};
 
 pub(super) fn run(command: SessionCommand, json: bool) -> u8 {
     match carry_out(command, json) {
         Ok(code) => code,
         Err(error) => {
-            if json {
-                let line =
-                    json!({"event": "error", "code": error.kind().name(), "text": error.message()});
-                out_line(&line.to_string());
-            } else {
-                err_line(&format!("Error: {error}"));
-            }
+            say_error(&error, json);
             1
         }
+    }
+}
+
+fn say_error(error: &Error, json: bool) {
+    if json {
+        let line = json!({"event": "error", "code": error.kind().name(), "text": error.message()});
+        out_line(&line.to_string());
+    } else {
+        err_line(&format!("Error: {error}"));
     }
 }
 
@@ -100,9 +105,11 @@ fn wait_unless<T>(
 
 fn options(place: &BrokerPlace) -> Result<BrokerOptions> {
     let mut options = BrokerOptions::parse(&place.broker)?;
-    if place.mqtt5 {
-        options.version = Version::V5;
-    }
+    options.version = match (place.mqtt5, place.mqtt311) {
+        (true, _) => Version::V5,
+        (_, true) => Version::V311,
+        (false, false) => Version::Auto,
+    };
     if let Some(user) = &place.user {
         options.username = Some(user.clone());
     }
@@ -132,26 +139,62 @@ fn stopped() -> Result<tokio::sync::oneshot::Receiver<()>> {
     Ok(stopped)
 }
 
-fn list(options: &BrokerOptions, watch: bool, wait_ms: u64, json: bool) -> Result<u8> {
+fn list(options: &BrokerOptions, watch: bool, wait_ms: Option<u64>, json: bool) -> Result<u8> {
     let mut stopped = stopped()?;
     let list = wait_unless(&mut stopped, Sessions::new(options.clone())?.list())?;
     let show = |sessions: &[crate::session::lobby::Listing]| {
         if json {
-            let sessions: Vec<_> = sessions.iter().map(session_listing).collect();
+            let sessions: Vec<_> = sessions
+                .iter()
+                .map(|one| camel(session_listing(one)))
+                .collect();
             out_line(&json!(sessions).to_string());
             return;
         }
-        let rows = rows(sessions, None);
-        if rows.is_empty() {
+        if sessions.is_empty() {
             out_line(NO_SESSIONS);
         }
-        for row in rows {
-            out_line(&format!("{}  {}", row.session_id, row.text));
+        for one in sessions {
+            // The originals show those only that can be joined, or are full.
+            let text = match one.state {
+                State::Open => one.row(false).text,
+                state => format!(
+                    "{} ({}/{} instances, {})",
+                    one.model_name,
+                    one.members.len(),
+                    one.players_max,
+                    state.word(Vocabulary::Planned).replace('_', " ")
+                ),
+            };
+            out_line(&shown(&format!("{}  {text}", one.session_id)));
         }
     };
-    let pause = Duration::from_millis(wait_ms);
-    // What the broker has kept comes at once, but not in one piece.
-    let _ = list.wait(async { tokio::time::sleep(pause).await }, None);
+    let pause = wait_ms.map(Duration::from_millis);
+    let limit = pause.unwrap_or(COMPLETE_WITHIN);
+    let stop = list.wait(
+        async {
+            let looking = async {
+                tokio::select! {
+                    _ = list.complete(), if pause.is_none() => {}
+                    () = says_if_it_takes_long(&list), if pause.is_none() => {}
+                    () = tokio::time::sleep(limit) => {}
+                }
+            };
+            tokio::select! {
+                _ = &mut stopped => true,
+                () = looking => false,
+            }
+        },
+        None,
+    );
+    if stop == Some(true) {
+        return Ok(0);
+    }
+    if list.completeness() == Completeness::CutOff {
+        err_line(
+            "there may be more: the broker has not brought all that it has kept, or there are too many",
+        );
+    }
     let (mut version, sessions) = list.sessions();
     show(&sessions);
     if !watch {
@@ -180,18 +223,77 @@ fn list(options: &BrokerOptions, watch: bool, wait_ms: u64, json: bool) -> Resul
     Ok(0)
 }
 
+/// Far longer than a list takes to be complete with any broker.
+const COMPLETE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Says so when the broker does not bring what it has kept; never ends.
+async fn says_if_it_takes_long(list: &SessionList) {
+    let (mut version, _) = list.sessions();
+    loop {
+        if list.completeness() == Completeness::Announcements {
+            err_line(
+                "the broker brings no sessions that it has kept: waiting until all have announced themselves",
+            );
+            std::future::pending::<()>().await;
+        }
+        match list.changed(version).await {
+            Some((next, _)) => version = next,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Names as the other commands write them; those of players stay as they are.
+fn camel(value: Value) -> Value {
+    let Value::Object(object) = value else {
+        return value;
+    };
+    let named = object.into_iter().map(|(name, value)| {
+        let mut words = name.split('_');
+        let mut camel = words.next().unwrap_or_default().to_owned();
+        for word in words {
+            let (first, rest) = word.split_at(word.len().min(1));
+            camel.push_str(&first.to_ascii_uppercase());
+            camel.push_str(rest);
+        }
+        let value = match name.as_str() {
+            "view" | "event" => self::camel(value),
+            _ => value,
+        };
+        (camel, value)
+    });
+    Value::Object(named.collect())
+}
+
 /// Prints what happens until the session is over, or a signal says to leave it.
 fn stay(session: &Session, stopped: tokio::sync::oneshot::Receiver<()>, json: bool) -> Result<u8> {
     let staying = async {
         tokio::pin!(stopped);
         let mut is_over = false;
         begin(session, json);
+        let mut typed = session_input::lines();
+        let mut is_typed = true;
         loop {
             tokio::select! {
                 _ = &mut stopped, if !is_over => {
                     is_over = true;
                     session.leave().await;
                 }
+                line = typed.recv(), if is_typed && !is_over => match line {
+                    None => is_typed = false,
+                    Some(line) if line.trim() == "help" => out_line(&match json {
+                        true => json!({"event": "help", "text": session_input::HELP}).to_string(),
+                        false => session_input::HELP.to_owned(),
+                    }),
+                    Some(line) => match session_input::obey(session, &line).await {
+                        Ok(false) => {}
+                        Ok(true) => {
+                            is_over = true;
+                            session.leave().await;
+                        }
+                        Err(error) => say_error(&error, json),
+                    },
+                },
                 event = session.next_event() => match event {
                     None => return 0,
                     Some(event) => {
@@ -210,8 +312,10 @@ fn stay(session: &Session, stopped: tokio::sync::oneshot::Receiver<()>, json: bo
 fn begin(session: &Session, json: bool) {
     let view = session.view();
     if json {
-        let line = json!({"event": "in", "session_id": session.id(), "instance": session.instance(),
-            "view": session_view(&view)});
+        let line = camel(
+            json!({"event": "in", "session_id": session.id(), "instance": session.instance(),
+            "view": session_view(&view)}),
+        );
         out_line(&line.to_string());
     } else {
         let role = view.role.map_or("", |role| role.name());
@@ -226,8 +330,10 @@ fn begin(session: &Session, json: bool) {
 fn show(session: &Session, event: &Event, json: bool) {
     let view = session.view();
     if json {
-        let line = json!({"event": session_event(event), "members": view.members().len(),
-            "version": view.document.as_ref().map(|document| document.version)});
+        let line = camel(
+            json!({"event": session_event(event), "members": view.members().len(),
+            "version": view.document.as_ref().map(|document| document.version)}),
+        );
         out_line(&line.to_string());
         return;
     }
@@ -236,7 +342,7 @@ fn show(session: &Session, event: &Event, json: bool) {
         Event::MemberJoined(instance) => format!("{instance} has joined: {count} are in"),
         Event::MemberLeft(instance) => format!("{instance} has left: {count} are in"),
         Event::StateChanged(state) => {
-            format!("state: {}", state.word(crate::session::Vocabulary::Planned))
+            format!("state: {}", state.word(Vocabulary::Planned))
         }
         Event::Countdown(seconds) => format!("the game starts in {seconds} s"),
         Event::CountdownStopped => "the countdown has stopped: members are missing".to_owned(),
@@ -248,8 +354,19 @@ fn show(session: &Session, event: &Event, json: bool) {
         Event::Registered { player, instance } => format!("{player} is played by {instance}"),
         Event::AllPlayersSelected => "all players are selected".to_owned(),
         Event::Game { name, payload } => format!("game_{name}: {} bytes", payload.len()),
+        Event::NotAllowed {
+            is_publication,
+            topic,
+            why,
+        } => {
+            let done = match is_publication {
+                true => "publish on",
+                false => "subscribe to",
+            };
+            format!("the broker does not let this instance {done} {topic:?}: {why}")
+        }
         Event::Ended(ending) => ending.text().to_owned(),
         Event::Created | Event::Joined | Event::Refused(_) | Event::Failed(_) => return,
     };
-    out_line(&text);
+    out_line(&shown(&text));
 }

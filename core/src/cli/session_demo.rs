@@ -33,6 +33,24 @@ fn failed(what: impl Into<String>) -> Error {
 /// A child process that does not outlive the demo.
 struct Process(Child);
 
+/// Time for an instance to leave its session, and to tidy up.
+const END_WITHIN: Duration = Duration::from_secs(8);
+
+impl Process {
+    /// Lets it leave its session, and waits for that.
+    fn end(mut self) {
+        let Ok(id) = i32::try_from(self.0.id()) else {
+            return;
+        };
+        // SAFETY: A child that was not waited for yet, so the number is its.
+        unsafe { libc::kill(id, libc::SIGTERM) };
+        let deadline = Instant::now() + END_WITHIN;
+        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -203,7 +221,8 @@ fn demo(members: usize, broker: Option<&str>) -> Result<()> {
         begun,
         &seen,
     );
-    drop(processes);
+    // The last one leaves nothing on the broker, which may be the user's.
+    processes.into_iter().for_each(Process::end);
     out_line("all of it happened");
     Ok(())
 }

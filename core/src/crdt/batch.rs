@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::crdt::codec::{Reader, Writer, damaged};
 use crate::crdt::json::Json;
-use crate::crdt::op::{COUNT_MAX, Kind, Op};
+use crate::crdt::op::{COUNT_MAX, Ended, Kind, Op};
 use crate::crdt::path::Segment;
 use crate::crdt::stamp::Time;
 use crate::error::Result;
@@ -15,10 +15,11 @@ const MAGIC: &[u8] = b"DFO\x01";
 
 const KIND: u8 = 0b11;
 const OWN_ID: u8 = 1 << 2;
-/// The whole clock follows, not only what is more than at the source's operation before.
-const WHOLE: u8 = 1 << 3;
+// Bit 3 said that the whole clock follows, not only what is new; what follows is read in the same way.
 /// The path is that of the operation before, but for the last segment.
 const SIBLING: u8 = 1 << 4;
+/// Lives that have ended follow.
+const ENDED: u8 = 1 << 5;
 
 /// Whether bytes say that they are a batch.
 pub fn is_batch(bytes: &[u8]) -> bool {
@@ -47,8 +48,15 @@ pub fn encode<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Vec<u8> {
             .filter(|(name, _)| *name != op.src)
             .map(|(name, count)| (number(name), *count))
             .collect();
+        let ended: Vec<(u64, u64)> = (op.ended.iter().flat_map(|ended| &ended.sources))
+            .map(|(name, count)| (number(name), *count))
+            .collect();
         let source = sources.entry(src).or_default();
-        let gained = source.gained(&deps);
+        // What the batch has said of the source before holds.
+        let deps: Vec<(u64, u64)> = deps
+            .into_iter()
+            .filter(|(replica, count)| source.said.insert(*replica, *count) != Some(*count))
+            .collect();
         let sibling = match (op.path.split_last(), path.split_last()) {
             (Some((_, above)), Some((_, before))) => above == before,
             _ => false,
@@ -61,8 +69,8 @@ pub fn encode<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Vec<u8> {
         };
         for (is_so, flag) in [
             (op.own_id.is_some(), OWN_ID),
-            (gained.is_none(), WHOLE),
             (sibling, SIBLING),
+            (op.ended.is_some(), ENDED),
         ] {
             flags |= if is_so { flag } else { 0 };
         }
@@ -71,7 +79,6 @@ pub fn encode<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Vec<u8> {
         writer.time(op.time, time);
         writer.delta(op.seq(), source.seq);
         source.seq = op.seq();
-        let deps = gained.unwrap_or(deps);
         writer.count(deps.len() as u64);
         for (replica, count) in deps {
             writer.count(replica);
@@ -89,6 +96,14 @@ pub fn encode<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Vec<u8> {
             }
             Kind::Tombstone | Kind::Del => {}
         }
+        if let Some(said) = &op.ended {
+            writer.count(said.until_ms);
+            writer.count(ended.len() as u64);
+            for (replica, count) in ended {
+                writer.count(replica);
+                writer.count(count);
+            }
+        }
         (time, path) = (op.time, &op.path);
     }
     let mut head = Writer::default();
@@ -104,54 +119,17 @@ pub fn encode<'a>(ops: impl IntoIterator<Item = &'a Op>) -> Vec<u8> {
 #[derive(Debug, Default)]
 struct Source {
     seq: u64,
-    /// In the order in which they were first named, without the source.
-    deps: Vec<(u64, u64)>,
-    places: HashMap<u64, usize>,
+    said: HashMap<u64, u64>,
 }
 
-impl Source {
-    fn set(&mut self, replica: u64, count: u64) {
-        match self.places.get(&replica) {
-            Some(&at) => self.deps[at].1 = count,
-            None => {
-                self.places.insert(replica, self.deps.len());
-                self.deps.push((replica, count));
-            }
-        }
-    }
-
-    /// What a clock has more than before; `None` if it has less of something.
-    fn gained(&mut self, deps: &[(u64, u64)]) -> Option<Vec<(u64, u64)>> {
-        let known = deps
-            .iter()
-            .filter(|(replica, _)| self.places.contains_key(replica));
-        if known.count() != self.deps.len() {
-            self.deps.clear();
-            self.places.clear();
-            deps.iter()
-                .for_each(|(replica, count)| self.set(*replica, *count));
-            return None;
-        }
-        let mut gained = Vec::new();
-        for &(replica, count) in deps {
-            let before = self.places.get(&replica).and_then(|at| self.deps.get(*at));
-            if before.map(|(_, count)| *count) != Some(count) {
-                gained.push((replica, count));
-                self.set(replica, count);
-            }
-        }
-        Some(gained)
-    }
-}
-
-/// Reads the operations of a batch one by one: each can name a whole clock by a few bytes, so that
-/// all together could take far more room than the batch.
+/// Reads the operations of a batch one by one.
 #[derive(Debug)]
 pub struct Batch<'a> {
     reader: Reader<'a>,
     table: Vec<Arc<str>>,
     left: usize,
-    sources: HashMap<u64, Source>,
+    /// By source, the number of its last operation.
+    numbers: HashMap<u64, u64>,
     time: Time,
     path: Vec<Segment>,
 }
@@ -179,7 +157,7 @@ impl<'a> Batch<'a> {
             reader,
             table,
             left,
-            sources: HashMap::new(),
+            numbers: HashMap::new(),
             time: Time::default(),
             path: Vec::new(),
         })
@@ -198,32 +176,26 @@ impl<'a> Batch<'a> {
         let number = self.reader.count()?;
         let src = self.name(number)?;
         self.time = self.reader.time(self.time)?;
-        let source = self.sources.entry(number).or_default();
-        source.seq = self.reader.delta(source.seq)?;
-        if source.seq == 0 {
+        let last = self.numbers.entry(number).or_default();
+        *last = self.reader.delta(*last)?;
+        let seq = *last;
+        if seq == 0 {
             return Err(damaged("an operation without a number"));
         }
-        if flags & WHOLE != 0 {
-            source.deps.clear();
-            source.places.clear();
-        }
-        for _ in 0..self.reader.entries()? {
-            let replica = self.reader.count()?;
-            let count = self.reader.count()?;
-            if count > COUNT_MAX || replica == number || replica >= self.table.len() as u64 {
-                return Err(damaged("a clock"));
-            }
-            source.set(replica, count);
-        }
-        if source.deps.len() >= CRDT_DEPS_MAX {
+        let count = self.reader.entries()?;
+        if count >= CRDT_DEPS_MAX {
             return Err(damaged("a clock has too many members"));
         }
-        let mut deps = Vec::with_capacity(source.deps.len() + 1);
-        for &(replica, count) in &source.deps {
-            let name = self.table.get(replica as usize);
-            deps.extend(name.map(|name| (name.clone(), count)));
+        let mut deps = Vec::with_capacity(count + 1);
+        for _ in 0..count {
+            let replica = self.reader.count()?;
+            let count = self.reader.count()?;
+            if count > COUNT_MAX || replica == number {
+                return Err(damaged("a clock"));
+            }
+            deps.push((self.name(replica)?, count));
         }
-        deps.push((src.clone(), source.seq));
+        deps.push((src.clone(), seq));
         let own_id = match flags & OWN_ID {
             0 => None,
             _ => Some(Arc::from(self.reader.text()?)),
@@ -250,6 +222,22 @@ impl<'a> Batch<'a> {
                 reason: Arc::from(self.reader.text()?),
             },
         };
+        let ended = match flags & ENDED {
+            0 => None,
+            _ => {
+                let until_ms = self.reader.count()?;
+                let mut sources = Vec::new();
+                for _ in 0..self.reader.entries()? {
+                    let source = self.reader.count()?;
+                    sources.push((self.name(source)?, self.reader.count()?));
+                }
+                let ended = Ended { until_ms, sources };
+                if !ended.is_possible() {
+                    return Err(damaged("lives that can't have ended"));
+                }
+                Some(Arc::new(ended))
+            }
+        };
         let op = Op {
             own_id,
             kind,
@@ -257,6 +245,7 @@ impl<'a> Batch<'a> {
             time: self.time,
             src,
             deps,
+            ended,
         };
         Ok(op.limited())
     }
@@ -313,18 +302,22 @@ mod tests {
         let found: Vec<Op> = Batch::new(&bytes).unwrap().map(Result::unwrap).collect();
         assert_eq!(found.len(), ops.len());
         for (found, op) in found.iter().zip(&ops) {
-            let sorted = |op: &Op| {
-                let mut deps = op.deps.clone();
-                deps.sort();
-                deps
-            };
-            assert_eq!(sorted(found), sorted(op));
+            // What was said of the source before is not said again.
+            assert!(found.deps.iter().all(|dep| op.deps.contains(dep)));
+            assert_eq!(found.seq(), op.seq());
             let found = Op {
                 deps: op.deps.clone(),
                 ..found.clone()
             };
             assert_eq!(&found, op);
         }
+        let named =
+            |at: usize| -> Vec<&str> { found[at].deps.iter().map(|(name, _)| &**name).collect() };
+        assert_eq!(
+            [named(0), named(1), named(3)],
+            [vec!["B"], vec!["A", "B"], vec!["C", "B", "A"]]
+        );
+        assert_eq!(named(4), ["B", "A"]);
         assert_eq!(Batch::new(&encode(&[])).unwrap().count(), 0);
     }
 

@@ -152,6 +152,11 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// All that is left.
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.bytes)
+    }
+
     pub fn text(&mut self) -> Result<&'a str> {
         let length = self.count()?;
         std::str::from_utf8(self.bytes(length)?).map_err(|_| damaged("text is not UTF-8"))
@@ -214,6 +219,9 @@ impl<'a> Reader<'a> {
                 seq: self.delta(self.last.seq)?,
             },
         };
+        if stamp.time.checked().is_none() {
+            return Err(damaged("a stamp is after the year 9999"));
+        }
         let is_known = (stamp.replica as usize) < replicas.len() && stamp.seq > 0;
         if stamp != Stamp::INITIAL && !is_known {
             return Err(damaged("a stamp of nobody"));
@@ -251,7 +259,7 @@ mod tests {
             stamp(1_800_000_000_000, 7, 1, 900),
             stamp(0, 0, 1, 1),
             Stamp::INITIAL,
-            stamp((1 << 53) - 1, (1 << 53) - 1, 0, (1 << 53) - 1),
+            stamp(253_402_300_799_999, (1 << 53) - 1, 0, (1 << 53) - 1),
         ];
         let path: Path = vec!["ü".into(), 65_535.into(), "".into()];
         let mut writer = Writer::default();
@@ -288,5 +296,16 @@ mod tests {
         assert!(Reader::new(&[100; 200]).path().is_err());
         assert!(Reader::new(&[1, 0x81, 0x80, 0x80, 1]).path().is_err());
         assert!(Reader::new(&[9, 2, 0, 2]).stamp(&[0]).is_err());
+        // One later than any that has an effect.
+        let mut writer = Writer::default();
+        writer.stamp(Stamp {
+            time: Time {
+                t: 253_402_300_800_000,
+                c: 0,
+            },
+            replica: 0,
+            seq: 1,
+        });
+        assert!(Reader::new(&writer.out).stamp(&[0]).is_err());
     }
 }

@@ -16,7 +16,7 @@ pub struct Metrics {
     pub local_ops: u64,
     /// Operations of others that were taken in as they came, and did not have to wait.
     pub remote_ops: u64,
-    /// Operations of the last 60 seconds, per second.
+    /// Operations per second: of the last 60 seconds, or since the first one.
     pub ops_per_second: f64,
     /// Of the last 1,000 operations of others: milliseconds from their stamps to being taken in.
     pub avg_latency_ms: f64,
@@ -131,6 +131,8 @@ impl Metrics {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rates {
     seconds: Vec<(u64, u64)>,
+    /// When the first one came.
+    began_ms: u64,
     latencies: Vec<u32>,
     next: usize,
     sum: u64,
@@ -140,6 +142,7 @@ impl Rates {
     pub fn op(&mut self, now_ms: u64) {
         if self.seconds.is_empty() {
             self.seconds.resize(WINDOW_S, (0, 0));
+            self.began_ms = now_ms;
         }
         let second = now_ms / 1_000;
         let slot = &mut self.seconds[(second % WINDOW_S as u64) as usize];
@@ -165,7 +168,9 @@ impl Rates {
         let now = now_ms / 1_000;
         let is_recent = |second: u64| second <= now && now - second < WINDOW_S as u64;
         let recent = self.seconds.iter().filter(|(second, _)| is_recent(*second));
-        recent.map(|(_, ops)| *ops).sum::<u64>() as f64 / WINDOW_S as f64
+        let since_ms = now_ms.saturating_sub(self.began_ms).max(1_000);
+        let window_s = (since_ms as f64 / 1_000.0).min(WINDOW_S as f64);
+        recent.map(|(_, ops)| *ops).sum::<u64>() as f64 / window_s
     }
 
     pub fn latency_ms(&self) -> f64 {
@@ -185,8 +190,11 @@ mod tests {
         let mut rates = Rates::default();
         assert_eq!((rates.ops_per_second(0), rates.latency_ms()), (0.0, 0.0));
         (0..120).for_each(|_| rates.op(5_000));
+        // Not as if there had been a minute already.
+        assert_eq!(rates.ops_per_second(5_000), 120.0);
+        assert_eq!(rates.ops_per_second(7_000), 60.0);
         (0..60).for_each(|_| rates.op(64_000));
-        assert_eq!(rates.ops_per_second(64_500), 3.0);
+        assert_eq!(rates.ops_per_second(64_000), 180.0 / 59.0);
         assert_eq!(rates.ops_per_second(65_000), 1.0);
         assert_eq!(rates.ops_per_second(200_000), 0.0);
         (0..1_000).for_each(|_| rates.latency(10));

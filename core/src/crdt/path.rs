@@ -120,6 +120,33 @@ fn index(text: &str) -> Option<u32> {
     is_index.then_some(index as u32)
 }
 
+/// A path from text, the same in every language: a JSON array of keys and indices if it begins with `[`;
+/// a JSON pointer if it is empty or begins with `/`; otherwise one key, which must not look like a path of
+/// another kind.
+///
+/// Errors: as [`parse`] and [`from_pointer`]; `invalid_argument` for text such as `todo.milk`.
+pub fn from_text(text: &str, is_array: impl FnMut(&[Segment]) -> bool) -> Result<Path> {
+    if text.starts_with('[') {
+        return parse(text);
+    }
+    if text.is_empty() || text.starts_with('/') {
+        return from_pointer(text, is_array);
+    }
+    if text.contains(['.', '/', '[']) {
+        let parts = text
+            .split(['.', '/', '['])
+            .map(|part| part.trim_end_matches(']'));
+        let parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+        return wrong(format!(
+            "{text:?} is no path: it is \"/{}\" as a JSON pointer, or else [{text:?}] for one key of that name",
+            parts.join("/")
+        ));
+    }
+    let path = vec![Segment::from(text)];
+    check_segment(0, &path[0])?;
+    Ok(path)
+}
+
 /// A JSON pointer (RFC 6901), `/a/b/0`, in a document: a number is an index where there is an array,
 /// or nothing yet, and otherwise a key. That is for `is_array` to tell, which is given the path so far.
 ///
@@ -229,6 +256,27 @@ mod tests {
         assert!(parse(&format!("[{}1]", "1,".repeat(CRDT_DEPTH_MAX))).is_err());
         assert!(parse(&format!("[\"{}\"]", "k".repeat(CRDT_KEY_BYTES_MAX + 1))).is_err());
         assert!(parse("[").is_err());
+    }
+
+    #[test]
+    fn text_is_one_key_unless_it_looks_like_more() {
+        let text = |text: &str| from_text(text, |_| false);
+        assert_eq!(text("milk").unwrap(), ["milk".into()]);
+        assert_eq!(text("Ä b~#*").unwrap(), ["Ä b~#*".into()]);
+        assert_eq!(text("").unwrap(), []);
+        assert_eq!(text("/todo/milk").unwrap(), ["todo".into(), "milk".into()]);
+        assert_eq!(text(r#"["todo.milk"]"#).unwrap(), ["todo.milk".into()]);
+        for (wrong, pointer) in [
+            ("todo.milk", "/todo/milk"),
+            ("todo/milk", "/todo/milk"),
+            ("list[0].x", "/list/0/x"),
+            (".", "/"),
+        ] {
+            let error = text(wrong).unwrap_err();
+            let expected = format!("{wrong:?} is no path: it is {pointer:?} as a JSON pointer");
+            assert!(error.message().starts_with(&expected), "{error}");
+        }
+        assert!(text(&"k".repeat(CRDT_KEY_BYTES_MAX + 1)).is_err());
     }
 
     #[test]

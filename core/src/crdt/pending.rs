@@ -122,9 +122,9 @@ impl Pending {
         Some(waiting.op)
     }
 
-    /// Gives up those that came before a time; how many.
-    pub fn expire(&mut self, before_ms: u64) -> usize {
-        let mut removed = 0;
+    /// Gives up those that came before a time; which.
+    pub fn expire(&mut self, before_ms: u64) -> Vec<Dot> {
+        let mut removed = Vec::new();
         while let Some(oldest) = self.arrivals.first_entry() {
             if oldest.key().0 >= before_ms {
                 break;
@@ -137,7 +137,7 @@ impl Pending {
                 .is_some_and(|waiting| waiting.came_ms == came_ms)
             {
                 self.take(&dot);
-                removed += 1;
+                removed.push(dot);
             }
         }
         removed

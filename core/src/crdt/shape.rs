@@ -6,6 +6,7 @@
 use crate::crdt::json::Json;
 use crate::crdt::path::Segment;
 use crate::crdt::value::Value;
+use crate::limits::CRDT_PADDING_MAX;
 
 /// What an operation does at its path.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,16 +20,20 @@ pub enum Write {
 /// Carries out a write on a document.
 pub fn apply(document: &mut Value, path: &[Segment], write: &Write) {
     match write {
-        Write::Set(value) => *slot(document, path) = value.value(),
+        Write::Set(value) => {
+            if let Some(slot) = slot(document, path, CRDT_PADDING_MAX) {
+                *slot = value.value();
+            }
+        }
         Write::Delete => delete(document, path),
     }
 }
 
 /// The place of a path. What is in the way is replaced by the container that the next segment
-/// needs, and arrays are padded with null.
-fn slot<'a>(place: &'a mut Value, path: &[Segment]) -> &'a mut Value {
+/// needs, and arrays are padded with so many elements of null; there is no place beyond those.
+fn slot<'a>(place: &'a mut Value, path: &[Segment], padding: usize) -> Option<&'a mut Value> {
     let Some((segment, rest)) = path.split_first() else {
-        return place;
+        return Some(place);
     };
     match segment {
         Segment::Key(key) => {
@@ -36,7 +41,8 @@ fn slot<'a>(place: &'a mut Value, path: &[Segment]) -> &'a mut Value {
                 *place = Value::object();
             }
             if let Value::Object(members) = place {
-                return slot(members.entry(key.clone()).or_insert(Value::Null), rest);
+                let member = members.entry(key.clone()).or_insert(Value::Null);
+                return slot(member, rest, padding);
             }
         }
         Segment::Index(index) => {
@@ -45,14 +51,19 @@ fn slot<'a>(place: &'a mut Value, path: &[Segment]) -> &'a mut Value {
             }
             if let Value::Array(items) = place {
                 let index = *index as usize;
+                let needed = index.saturating_sub(items.len());
+                let left = match crate::plant::active("padding_unbounded") {
+                    true => padding,
+                    false => padding.checked_sub(needed)?,
+                };
                 if items.len() <= index {
                     items.resize(index + 1, Value::Null);
                 }
-                return slot(&mut items[index], rest);
+                return slot(&mut items[index], rest, left);
             }
         }
     }
-    place
+    None
 }
 
 /// Without the place, nothing happens; an element's successors move down; the document becomes null.

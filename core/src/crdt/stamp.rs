@@ -7,6 +7,9 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::crdt::op::COUNT_MAX;
+use crate::limits::CRDT_TIME_MS_MAX;
+
 /// A replica's number in the tables of one document; means nothing elsewhere.
 pub type ReplicaIndex = u32;
 
@@ -20,12 +23,19 @@ pub struct Time {
 }
 
 impl Time {
-    /// The next one after this.
-    pub fn next(self) -> Self {
-        Self {
-            t: self.t,
-            c: self.c + 1,
-        }
+    /// The next one after this that everybody takes, if there is one.
+    pub fn next(self) -> Option<Self> {
+        let (t, c) = match self.c < COUNT_MAX || crate::plant::active("stamps_without_edge") {
+            true => (self.t, self.c + 1),
+            false => (self.t + 1, 0),
+        };
+        Self { t, c }.checked()
+    }
+
+    /// This, unless it is too late to have an effect.
+    pub fn checked(self) -> Option<Self> {
+        let is_in_time = self.t <= CRDT_TIME_MS_MAX || crate::plant::active("stamps_without_edge");
+        is_in_time.then_some(self)
     }
 }
 
@@ -92,6 +102,33 @@ impl Replicas {
         name.cloned().unwrap_or_else(|| Arc::from(""))
     }
 
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// Takes out the one that was heard of last: nothing refers to it yet.
+    pub(in crate::crdt) fn forget_last(&mut self) {
+        if let Some(name) = self.names.pop() {
+            self.indices.remove(&name);
+        }
+    }
+
+    /// Keeps those that are used; gives the new number of each old one. Their order stays.
+    pub(in crate::crdt) fn keep(&mut self, used: &[bool]) -> Vec<ReplicaIndex> {
+        let mut places = Vec::with_capacity(used.len());
+        let mut kept = Self::default();
+        for (name, used) in self.names.iter().zip(used) {
+            places.push(if *used {
+                kept.intern(name)
+            } else {
+                ReplicaIndex::MAX
+            });
+        }
+        *self = kept;
+        places
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.names.len()
@@ -154,6 +191,19 @@ pub fn compare_utf16(a: &str, b: &str) -> Ordering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_every_time_but_the_last_there_is_a_next_one() {
+        let time = |t, c| Time { t, c };
+        assert_eq!(time(5, 7).next(), Some(time(5, 8)));
+        assert_eq!(time(5, COUNT_MAX).next(), Some(time(6, 0)));
+        assert_eq!(
+            time(CRDT_TIME_MS_MAX, 0).next(),
+            Some(time(CRDT_TIME_MS_MAX, 1))
+        );
+        assert_eq!(time(CRDT_TIME_MS_MAX, COUNT_MAX).next(), None);
+        assert_eq!(time(COUNT_MAX, 0).next(), None);
+    }
 
     #[test]
     fn replicas_are_ordered_as_javascript_does() {

@@ -94,6 +94,10 @@ impl<T> Table<T> {
         self.entries.len()
     }
 
+    pub fn each_mut(&mut self, look: &mut dyn FnMut(&mut T)) {
+        self.entries.iter_mut().for_each(|(_, entry)| look(entry));
+    }
+
     pub fn into_entries(self) -> impl Iterator<Item = (Text, T)> {
         self.entries.into_iter()
     }

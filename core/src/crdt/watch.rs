@@ -133,6 +133,11 @@ impl Watches {
         self.watches.len() != before
     }
 
+    /// All of them.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.watches.iter().map(|(id, _)| *id)
+    }
+
     /// Those that a write at a path touches.
     pub fn touched(&self, path: &[Segment]) -> Vec<u64> {
         let touched = self

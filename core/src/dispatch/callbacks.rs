@@ -53,12 +53,17 @@ struct Life {
     waiting: Vec<Waker>,
 }
 
-type Handlers<T> = Arc<[Arc<Handler<T>>]>;
+type Handlers<T> = Arc<[(HandlerKey, Arc<Handler<T>>)]>;
+
+/// Names a handler among those of its queue.
+pub type HandlerKey = u64;
 
 struct Side<T> {
     inbox: Inbox<T>,
     // Protects the list of handlers; copied out before they run.
     handlers: Arc<Mutex<Handlers<T>>>,
+    /// The key of the handler that was added last.
+    last_key: Arc<AtomicU64>,
     /// Counts what is handed to handlers.
     handed: Arc<AtomicU64>,
 }
@@ -68,6 +73,7 @@ impl<T> Clone for Side<T> {
         Self {
             inbox: self.inbox.clone(),
             handlers: self.handlers.clone(),
+            last_key: self.last_key.clone(),
             handed: self.handed.clone(),
         }
     }
@@ -78,17 +84,36 @@ impl<T> Side<T> {
         Self {
             inbox,
             handlers: Arc::new(Mutex::new(Arc::new([]))),
+            last_key: Arc::default(),
             handed,
         }
     }
 
-    fn add(&self, handler: Handler<T>) {
+    fn add(&self, handler: Handler<T>) -> HandlerKey {
+        let key = self.last_key.fetch_add(1, Ordering::Relaxed) + 1;
         let mut handlers = self.handlers.lock();
         *handlers = handlers
             .iter()
             .cloned()
-            .chain([Arc::new(handler)])
+            .chain([(key, Arc::new(handler))])
             .collect();
+        key
+    }
+
+    fn remove(&self, key: HandlerKey) -> bool {
+        let removed = {
+            let mut handlers = self.handlers.lock();
+            let (removed, left): (Vec<_>, Vec<_>) = handlers
+                .iter()
+                .cloned()
+                .partition(|(other, _)| *other == key);
+            *handlers = left.into();
+            removed
+        };
+        let was_there = !removed.is_empty();
+        // A handler's drop is user code, too.
+        guarded(|| drop(removed));
+        was_there
     }
 
     /// Takes what the handlers can take at once.
@@ -103,7 +128,7 @@ impl<T> Side<T> {
             };
         }
         // No more than one call takes: what waits in the queue can be bounded and counted.
-        let is_batch = |handler: &Arc<Handler<T>>| matches!(**handler, Handler::Batch(_));
+        let is_batch = |(_, handler): &(_, Arc<Handler<T>>)| matches!(**handler, Handler::Batch(_));
         let max = if handlers.iter().any(is_batch) {
             limits::CALLBACK_BATCH_MAX
         } else {
@@ -124,7 +149,7 @@ impl<T> Side<T> {
             seen += new;
         };
         let handlers = self.handlers.lock().clone();
-        for handler in handlers.iter() {
+        for (_, handler) in handlers.iter() {
             match &**handler {
                 Handler::Each(each) => {
                     for (at, item) in items.iter().enumerate().take_while(|_| goes_on()) {
@@ -175,15 +200,21 @@ impl<A: Send + 'static, B: Send + 'static> Callbacks<A, B> {
     /// Adds a handler for the first queue; what waits in it is served at once.
     ///
     /// Errors: `closed` after the end, `io`. The handler is dropped then.
-    pub fn on_first(&self, handler: Handler<A>) -> Result<()> {
+    pub fn on_first(&self, handler: Handler<A>) -> Result<HandlerKey> {
         self.start(|| self.first.add(handler))
     }
 
     /// Adds a handler for the second queue.
     ///
     /// Errors: `closed` after the end, `io`. The handler is dropped then.
-    pub fn on_second(&self, handler: Handler<B>) -> Result<()> {
+    pub fn on_second(&self, handler: Handler<B>) -> Result<HandlerKey> {
         self.start(|| self.second.add(handler))
+    }
+
+    /// Ends a handler of the first queue, beyond a call that runs right now. Without any left, the
+    /// queue keeps its items. Returns whether it was there.
+    pub fn end_first(&self, key: HandlerKey) -> bool {
+        self.first.remove(key)
     }
 
     /// Whether this is the callback thread, which must not wait for itself.
@@ -231,27 +262,26 @@ impl<A: Send + 'static, B: Send + 'static> Callbacks<A, B> {
         }
     }
 
-    fn start(&self, add: impl FnOnce()) -> Result<()> {
+    fn start(&self, add: impl FnOnce() -> HandlerKey) -> Result<HandlerKey> {
         let mut life = self.common.life.lock();
         if life.closed {
             return Err(Error::new(ErrorKind::Closed, "the node has ended"));
         }
-        add();
+        let key = add();
         if let Some(thread) = &life.thread {
             // A queue that had no handler so far may hold items already.
             thread.thread().unpark();
-            return Ok(());
+            return Ok(key);
         }
         let (first, second) = (self.first.clone(), self.second.clone());
         let common = self.common.clone();
-        let spawned = std::thread::Builder::new()
-            .name("distflow-callback".into())
-            .spawn(move || serve(&first, &second, &common));
+        let spawned =
+            crate::threads::spawn("distflow-callback", move || serve(&first, &second, &common));
         match spawned {
             Ok(thread) => {
                 life.id = Some(thread.thread().id());
                 life.thread = Some(thread);
-                Ok(())
+                Ok(key)
             }
             Err(error) => {
                 drop(life);
@@ -415,6 +445,32 @@ mod tests {
         first.close();
         second.close();
         block_on(callbacks.ended());
+    }
+
+    #[test]
+    fn a_queue_whose_last_handler_was_ended_keeps_its_items() {
+        let (callbacks, first, _second) = callbacks();
+        let (sender, got) = channel();
+        let other = sender.clone();
+        let key = callbacks
+            .on_first(Handler::Each(Box::new(move |item| {
+                sender.send(*item).unwrap();
+            })))
+            .unwrap();
+        first.push(1, 1);
+        assert_eq!(got.recv().unwrap(), 1);
+        assert!(callbacks.end_first(key));
+        assert!(!callbacks.end_first(key));
+        first.push(2, 1);
+        let limit = Some(std::time::Duration::from_secs(20));
+        assert_eq!(first.recv_timeout(limit), Ok(2));
+        first.push(3, 1);
+        callbacks
+            .on_first(Handler::Each(Box::new(move |item| {
+                other.send(*item).unwrap();
+            })))
+            .unwrap();
+        assert_eq!(got.recv().unwrap(), 3);
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod inbox;
 #[cfg(target_os = "linux")]
 mod readiness;
 
-pub use callbacks::{Callbacks, Handler};
+pub use callbacks::{Callbacks, Handler, HandlerKey};
 pub use inbox::{Inbox, RecvError, Wakeups};
 #[cfg(target_os = "linux")]
 pub use readiness::Readiness;

@@ -24,11 +24,15 @@ struct Given {
     enable_auto_gc: Option<bool>,
     members: Option<Vec<String>>,
     directory: Option<String>,
+    salvage: Option<bool>,
+    source: Option<String>,
 }
 
 /// A document, by the names of the Node.js package: `maxLogSize`, `maxPendingSize`, `maxLwwSize`,
 /// `pendingTimeoutMs`, `tombstoneGracePeriodMs`, `maxDriftMs`, `enableAutoGc`; `members`, the names of
-/// all replicas; and the `directory` that it is kept in.
+/// all replicas; the `directory` that it is kept in; `salvage`, which opens it also when files there are
+/// damaged (see [`JsonCrdt::salvage`]); and `source`, as whom it writes at first, if not as one of its
+/// own.
 ///
 /// Errors: `invalid_argument`, `invalid_json`, and as [`JsonCrdt::open`].
 pub fn document(replica: &str, initial: &str, options: &str) -> Result<JsonCrdt> {
@@ -44,9 +48,19 @@ pub fn document(replica: &str, initial: &str, options: &str) -> Result<JsonCrdt>
     );
     set(&mut options.drift_ms, given.max_drift_ms);
     set(&mut options.auto_gc, given.enable_auto_gc);
+    options.source = given.source;
     let initial = Json::parse(initial)?;
     let document = match given.directory {
+        Some(directory) if given.salvage == Some(true) => {
+            JsonCrdt::salvage(directory, replica, initial, options)?
+        }
         Some(directory) => JsonCrdt::open(directory, replica, initial, options)?,
+        None if given.salvage == Some(true) => {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the option salvage is for a document with a directory, and none is given",
+            ));
+        }
         None => JsonCrdt::new(replica, initial, options)?,
     };
     if let Some(members) = given.members {
@@ -56,16 +70,14 @@ pub fn document(replica: &str, initial: &str, options: &str) -> Result<JsonCrdt>
     Ok(document)
 }
 
-/// A place in a document as text: a path as a JSON array, or a JSON pointer (RFC 6901).
+/// A place in a document as text: a path as a JSON array, a JSON pointer (RFC 6901), or one key; see
+/// [`path::from_text`].
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a>(pub &'a str);
 
 impl IntoPath for Place<'_> {
     fn into_path(self, is_array: &mut dyn FnMut(&[Segment]) -> bool) -> Result<Path> {
-        match self.0.starts_with('[') {
-            true => path::parse(self.0),
-            false => path::from_pointer(self.0, is_array),
-        }
+        path::from_text(self.0, is_array)
     }
 }
 
@@ -203,6 +215,8 @@ mod tests {
             let error = super::document("a", "{}", options).unwrap_err();
             assert!(error.message().contains(text), "{error}");
         }
+        let error = super::document("a", "{}", r#"{"salvage":true}"#).unwrap_err();
+        assert!(error.message().contains("salvage"), "{error}");
         assert!(super::document("", "{}", "{}").is_err());
         assert!(super::document("a", "{", "{}").is_err());
     }

@@ -15,7 +15,9 @@ pub use document::{
     receive_all,
 };
 pub use options::{node_options, pmd_options};
-pub use report::{array, failure, node_event, peer, pmd_event, registered};
+pub use report::{
+    array, failure, node_event, node_event_name, peer, pmd_event, pmd_event_name, registered,
+};
 #[cfg(feature = "mqtt")]
 pub use session::{SESSION_OPTION_NAMES, broker_options, create_options};
 #[cfg(feature = "mqtt")]

@@ -106,6 +106,28 @@ pub fn node_event(event: &NodeEvent) -> String {
     }
 }
 
+/// The name of a node's event, with which [`node_event`] begins.
+pub fn node_event_name(event: &NodeEvent) -> &'static str {
+    match event {
+        NodeEvent::PeerJoin(_) => "peer:join",
+        NodeEvent::PeerLeave(..) => "peer:leave",
+        NodeEvent::RegistryLost(_) => "pmd:lost",
+        NodeEvent::RegistryRestored => "pmd:restored",
+        NodeEvent::RegistrationRefused(_) => "registration:refused",
+        NodeEvent::MailboxOverflow(_) => "mailbox:overflow",
+        NodeEvent::SendFailed { .. } => "send:failed",
+    }
+}
+
+/// The name of an embedded PMD's event, with which [`pmd_event`] begins.
+pub fn pmd_event_name(notice: &PmdNotice) -> &'static str {
+    match notice {
+        PmdNotice::Joined(_) => "peer:join",
+        PmdNotice::Left(..) => "peer:leave",
+        PmdNotice::Stopped(_) => "stopped",
+    }
+}
+
 /// An event of an embedded PMD: its name, then its arguments.
 pub fn pmd_event(notice: &PmdNotice) -> String {
     match notice {

@@ -24,7 +24,7 @@ struct GivenBroker {
     connect_timeout_ms: Option<Value>,
 }
 
-/// Options of a broker: `url` (default `mqtt://localhost`), `mqttVersion` (`3.1.1` or `5`), `username`,
+/// Options of a broker: `url` (default `mqtt://localhost`), `mqttVersion` (`auto`, the default, `3.1.1` or `5`), `username`,
 /// `password`, `caFile`, `certFile` and `keyFile`, `keepAliveS`, `connectTimeoutMs`.
 ///
 /// Errors: `invalid_argument`.
@@ -34,12 +34,18 @@ pub fn broker_options(text: &str) -> Result<BrokerOptions> {
     let url = words(given.url, "url")?;
     let mut options = BrokerOptions::parse(url.as_deref().unwrap_or("mqtt://localhost"))?;
     let version = |value: &Value| match value.as_str() {
+        Some("auto") => Some(Version::Auto),
         Some("3.1.1") => Some(Version::V311),
         Some("5") => Some(Version::V5),
         _ => None,
     };
-    let version = option(given.mqtt_version, "mqttVersion", "'3.1.1' or '5'", version)?;
-    options.version = version.unwrap_or(Version::V311);
+    let version = option(
+        given.mqtt_version,
+        "mqttVersion",
+        "'auto', '3.1.1' or '5'",
+        version,
+    )?;
+    options.version = version.unwrap_or_default();
     options.username = words(given.username, "username")?.or(options.username);
     options.password = words(given.password, "password")?.or(options.password);
     options.ca_file = words(given.ca_file, "caFile")?.map(PathBuf::from);

@@ -50,6 +50,17 @@ pub fn session_event(event: &Event) -> Value {
             }
             event
         }
+        Event::NotAllowed {
+            is_publication,
+            topic,
+            why,
+        } => {
+            let action = match is_publication {
+                true => "publish",
+                false => "subscribe",
+            };
+            json!({"type": "not_allowed", "action": action, "topic": topic, "text": why})
+        }
         Event::Ended(ending) => {
             json!({"type": "ended", "reason": ending.name(), "text": ending.text()})
         }

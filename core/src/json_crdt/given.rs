@@ -29,7 +29,8 @@ impl IntoInitial for Value {
     }
 }
 
-/// What names a place in a document: segments, keys, or a JSON pointer (RFC 6901) as text.
+/// What names a place in a document: segments, keys, or text, which is a JSON pointer (RFC 6901) or one
+/// key; see [`path::from_text`].
 pub trait IntoPath {
     /// The path; the function tells whether there is an array at a path.
     ///
@@ -39,7 +40,7 @@ pub trait IntoPath {
 
 impl IntoPath for &str {
     fn into_path(self, is_array: &mut dyn FnMut(&[Segment]) -> bool) -> Result<Path> {
-        path::from_pointer(self, is_array)
+        path::from_text(self, is_array)
     }
 }
 

@@ -2,40 +2,38 @@
 
 use std::thread::JoinHandle;
 
+use super::record::Record;
 use crate::crdt::document::Document;
-use crate::crdt::op::Op;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::storage::{Storage, Work};
 
 /// A journal is replaced by a snapshot when it is this long, and longer than some snapshots.
 const JOURNAL_BYTES: usize = 1 << 20;
 const JOURNAL_SNAPSHOTS: usize = 4;
 
-/// What a record of the journal is, by its first byte.
-pub(super) mod record {
-    /// An operation, as text.
-    pub const OPERATION: u8 = b'O';
-    /// A snapshot that was merged.
-    pub const MERGE: u8 = b'M';
-    /// A snapshot that the document went back to: first when, in eight bytes, little-endian.
-    pub const RESTORE: u8 = b'R';
-}
-
 pub(super) struct Kept {
     storage: Box<dyn Storage>,
     journal_bytes: usize,
     snapshot_bytes: usize,
+    /// Whether what is stored says as whom it writes, and not only that as a new source.
+    has_source: bool,
     /// A snapshot that is being written.
     tidying: Option<JoinHandle<()>>,
 }
 
 impl Kept {
     /// One whose stored records and snapshot are so long.
-    pub fn new(storage: Box<dyn Storage>, journal_bytes: usize, snapshot_bytes: usize) -> Self {
+    pub fn new(
+        storage: Box<dyn Storage>,
+        journal_bytes: usize,
+        snapshot_bytes: usize,
+        has_source: bool,
+    ) -> Self {
         Self {
             storage,
             journal_bytes,
             snapshot_bytes,
+            has_source,
             tidying: None,
         }
     }
@@ -56,9 +54,8 @@ impl Kept {
             Err(error) => failed(&error),
             Ok(work) => {
                 let work = move || work().unwrap_or_else(|error| failed(&error));
-                let thread = std::thread::Builder::new().name("distflow-document".into());
                 // Without a thread, the longer journal serves as well.
-                self.tidying = thread.spawn(work).ok();
+                self.tidying = crate::threads::spawn("distflow-document", work).ok();
             }
         }
     }
@@ -67,22 +64,34 @@ impl Kept {
         self.storage.flush()
     }
 
-    pub fn append_operation(&mut self, op: &Op) -> Result<()> {
-        let mut record = vec![record::OPERATION];
-        op.encode_into(&mut record);
-        self.append(&record)
-    }
-
-    pub fn append(&mut self, record: &[u8]) -> Result<()> {
-        self.storage.append(record)?;
+    /// Adds a record of something that is about to happen, and then will have happened.
+    pub fn append(&mut self, record: &Record<'_>) -> Result<()> {
+        let record = record.encode();
+        let kept = self.storage.append(&record);
+        if !crate::plant::active("not_kept_is_done") {
+            kept?;
+        }
         self.journal_bytes += record.len();
         Ok(())
     }
 
+    /// Keeps that the document goes on as a new source, if it does.
+    pub fn note_source(&mut self, document: &Document) {
+        if self.has_source
+            && !document.has_source()
+            && let Err(error) = self.append(&Record::Source(""))
+        {
+            let replica = document.replica();
+            tracing::warn!(replica, %error, "that it writes as a new source can't be kept");
+            return;
+        }
+        self.has_source = document.has_source();
+    }
+
     pub fn checkpoint(&mut self, document: &mut Document) -> Result<Work> {
-        let snapshot = document.snapshot();
-        let bytes = snapshot.len();
-        let work = self.storage.checkpoint(snapshot)?;
+        let kept = document.keep();
+        let bytes = kept.len();
+        let work = self.storage.checkpoint(kept)?;
         self.journal_bytes = 0;
         self.snapshot_bytes = bytes;
         Ok(work)
@@ -95,28 +104,5 @@ impl Drop for Kept {
         if let Some(work) = self.tidying.take() {
             let _ = work.join();
         }
-    }
-}
-
-/// Does again what a record tells of.
-pub(super) fn replay(document: &mut Document, record: &[u8], now_ms: u64) -> Result<()> {
-    let unknown = || {
-        Error::new(
-            ErrorKind::InvalidMessage,
-            "the journal has a record of another version",
-        )
-    };
-    match record.split_first() {
-        Some((&record::OPERATION, text)) => {
-            // If too many waited, it was not acknowledged.
-            let _ = document.receive(Op::decode(text)?, now_ms);
-            Ok(())
-        }
-        Some((&record::MERGE, snapshot)) => document.merge(snapshot, now_ms),
-        Some((&record::RESTORE, rest)) => {
-            let (when, snapshot) = rest.split_first_chunk().ok_or_else(unknown)?;
-            document.restore(snapshot, u64::from_le_bytes(*when))
-        }
-        _ => Err(unknown()),
     }
 }

@@ -12,6 +12,20 @@ pub(super) fn log(replica: &str, event: &Event) {
         Event::ClockDrift { op, ahead_ms } => {
             tracing::warn!(replica, op = %op.id(), path = path::key(&op.path), ahead_ms, "an operation is stamped ahead of this host's clock");
         }
+        Event::SourceReused { source, seq, .. } => {
+            tracing::warn!(replica, %source, seq, "two histories are written as one source");
+        }
+        Event::SourceRetired { source, unseen } => {
+            tracing::warn!(replica, %source, unseen, "a source goes on that was counted as ended");
+        }
+        Event::LivesFolded { removed, left } => {
+            tracing::debug!(
+                replica,
+                removed,
+                left,
+                "lives that have ended are counted no longer"
+            );
+        }
         Event::Ignored(op) => {
             let reason = match &op.kind {
                 Kind::Nothing { reason, .. } => reason,

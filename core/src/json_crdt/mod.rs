@@ -3,6 +3,7 @@
 mod given;
 mod kept;
 mod log;
+mod record;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,8 +12,9 @@ use std::path::Path as FilePath;
 use parking_lot::Mutex;
 
 pub use self::given::{IntoInitial, IntoPath};
-use self::kept::{Kept, record, replay};
+use self::kept::Kept;
 use self::log::log;
+use self::record::Record;
 use crate::crdt::batch::{self, Batch};
 use crate::crdt::document::{
     Difference, Document, Event, Listening, Options, Received, VectorClock,
@@ -21,11 +23,13 @@ use crate::crdt::json::Json;
 use crate::crdt::metrics::Metrics;
 use crate::crdt::op::Op;
 use crate::crdt::path::{Path, Segment};
+use crate::crdt::piece::{self, Pieces};
 use crate::crdt::shape::Write;
 use crate::crdt::watch::Pattern;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::ids::random_u64;
 use crate::limits::CRDT_EVENTS_MAX;
-use crate::storage::{Directory, Storage};
+use crate::storage::{Directory, Storage, Stored};
 use crate::time::wall_ms;
 
 /// A JSON document that is shared by replicas: everybody writes at once, and all that have seen the
@@ -56,6 +60,7 @@ struct Inner {
     is_listening: bool,
     events: VecDeque<Event>,
     lost: u64,
+    pieces: Pieces,
 }
 
 /// What became of the operations of a batch.
@@ -67,6 +72,8 @@ pub struct BatchReceived {
     pub duplicates: usize,
     /// Wait for others before them.
     pub pending: usize,
+    /// Refused with `source_conflict`: somebody else writes as the same source.
+    pub refused: usize,
 }
 
 impl Inner {
@@ -78,6 +85,7 @@ impl Inner {
             is_listening: false,
             events: VecDeque::new(),
             lost: 0,
+            pieces: Pieces::default(),
         }
     }
 
@@ -102,8 +110,8 @@ impl Inner {
 
     fn write(&mut self, path: &[Segment], write: Write, now_ms: u64) -> Result<Op> {
         let kept = &mut self.kept;
-        let op = self.document.write(path, write, now_ms, |op| match kept {
-            Some(kept) => kept.append_operation(op),
+        let op = (self.document).write(path, write, now_ms, |op, local| match kept {
+            Some(kept) => kept.append(&Record::Local(op, local)),
             None => Ok(()),
         })?;
         self.tidy();
@@ -111,32 +119,34 @@ impl Inner {
     }
 
     fn receive(&mut self, op: Op, now_ms: u64) -> Result<Received> {
-        if let Some(kept) = &mut self.kept
-            && !self.document.has(&op)
-        {
-            kept.append_operation(&op)?;
-        }
-        let received = self.document.receive(op, now_ms);
+        let kept = &mut self.kept;
+        let received = (self.document).receive_kept(op, now_ms, |op, received| {
+            let Some(kept) = kept else {
+                return Ok(());
+            };
+            kept.append(&match received {
+                Received::Pending => Record::Waits(op),
+                _ => Record::Applied(op),
+            })
+        });
         self.tidy();
         received
     }
 
     fn replace(&mut self, snapshot: &[u8], is_merge: bool, now_ms: u64) -> Result<()> {
         let plan = match is_merge {
-            true => self.document.plan_merge(snapshot)?,
-            false => self.document.plan_restore(snapshot)?,
+            true => self.document.plan_merge(snapshot),
+            false => self.document.plan_restore(snapshot, now_ms),
         };
+        if plan.is_err() {
+            self.tidy();
+        }
+        let plan = plan?;
         if let Some(kept) = &mut self.kept {
-            let mut record = Vec::with_capacity(snapshot.len() + 9);
-            match is_merge {
-                true => record.push(record::MERGE),
-                false => {
-                    record.push(record::RESTORE);
-                    record.extend_from_slice(&now_ms.to_le_bytes());
-                }
-            }
-            record.extend_from_slice(snapshot);
-            kept.append(&record)?;
+            kept.append(&match is_merge {
+                true => Record::Merged(plan.source(), snapshot),
+                false => Record::WentBack(plan.source(), plan.local(), snapshot),
+            })?;
         }
         self.document.carry_out(plan, now_ms);
         self.tidy();
@@ -146,29 +156,40 @@ impl Inner {
     fn tidy(&mut self) {
         self.note();
         if let Some(kept) = &mut self.kept {
+            let given_up = self.document.take_given_up();
+            if !given_up.is_empty()
+                && let Err(error) = kept.append(&Record::GivenUp(&given_up))
+            {
+                // They will wait once more.
+                tracing::debug!(replica = self.document.replica(), %error, "what was given up can't be kept");
+            }
+            kept.note_source(&self.document);
             kept.tidy(&mut self.document);
         }
     }
 }
 
 impl JsonCrdt {
-    /// A replica in memory. Every replica of a document has a name of its own, and the same initial
-    /// value.
+    /// A replica in memory. All replicas of a document have the same initial value. The name is what
+    /// is shown, and the same in every life; operations are counted under [`JsonCrdt::source`].
     ///
     /// Errors: `invalid_argument` for the name, or an initial value that is nested too deep;
     /// `invalid_json`.
     pub fn new(replica: &str, initial: impl IntoInitial, options: Options) -> Result<Self> {
-        let document = Document::new(replica, initial.into_initial()?, options)?;
+        let document = new_life(replica, initial.into_initial()?, options)?;
         let inner = Mutex::new(Inner::new(document, None));
         Ok(Self { inner })
     }
 
-    /// A replica that is kept in a directory, as it was when it was last open. When a write returns,
-    /// the end of this process does not lose it; after [`JsonCrdt::flush`], neither does the end of
-    /// the machine.
+    /// A replica that is kept in a directory, as it was when it was last open, whatever the options were
+    /// then and are now. When a write returns, the end of this process does not lose it; after
+    /// [`JsonCrdt::flush`], neither does the end of the machine.
+    ///
+    /// The initial value is for a directory without a document; from then on it is the one that the
+    /// document began with.
     ///
     /// Errors: as [`JsonCrdt::new`]; `already_running` when it is open elsewhere; `io`;
-    /// `invalid_message` for files that were damaged.
+    /// `invalid_message` for files that were damaged; see [`JsonCrdt::salvage`].
     pub fn open(
         directory: impl AsRef<FilePath>,
         replica: &str,
@@ -177,6 +198,39 @@ impl JsonCrdt {
     ) -> Result<Self> {
         let directory = Directory::open(directory)?;
         Self::with_storage(Box::new(directory), replica, initial, options)
+    }
+
+    /// Like [`JsonCrdt::open`], also when files are damaged: with all that is whole in them. Where
+    /// something was lost, it writes under a new name from then on, since numbers may have been given that
+    /// it does not know of; what the others have comes back with the next exchange. Copies of the damaged
+    /// files stay in the directory, as `damaged-…`.
+    ///
+    /// Errors: as [`JsonCrdt::open`], without that of damage.
+    pub fn salvage(
+        directory: impl AsRef<FilePath>,
+        replica: &str,
+        initial: impl IntoInitial,
+        options: Options,
+    ) -> Result<Self> {
+        let mut directory: Box<dyn Storage> = Box::new(Directory::open(directory)?);
+        let initial = initial.into_initial()?;
+        let (mut document, stored) =
+            match read(&mut *directory, replica, initial.clone(), options.clone()) {
+                Err(error) if error.kind() == ErrorKind::InvalidMessage => {
+                    tracing::warn!(replica, %error, "what is whole is taken, under a new source");
+                    let stored = directory.salvage()?;
+                    (salvaged(&stored, replica, initial, options)?, stored)
+                }
+                read => return Self::opened(directory, read?, replica),
+            };
+        let torn_bytes = stored.torn_bytes;
+        tracing::warn!(replica, torn_bytes, "the document was salvaged");
+        let mut kept = Kept::new(directory, 0, 0, document.has_source());
+        let work = kept.checkpoint(&mut document)?;
+        work()?;
+        document.begin_life();
+        let inner = Mutex::new(Inner::new(document, Some(kept)));
+        Ok(Self { inner })
     }
 
     /// A replica that is kept in a storage of the host's own.
@@ -188,36 +242,53 @@ impl JsonCrdt {
         initial: impl IntoInitial,
         options: Options,
     ) -> Result<Self> {
-        let mut document = Document::new(replica, initial.into_initial()?, options)?;
-        let stored = storage.load()?;
-        let now_ms = wall_ms();
+        let read = read(&mut *storage, replica, initial.into_initial()?, options)?;
+        Self::opened(storage, read, replica)
+    }
+
+    fn opened(
+        storage: Box<dyn Storage>,
+        (mut document, stored): (Document, Stored),
+        replica: &str,
+    ) -> Result<Self> {
         let snapshot_bytes = stored.snapshot.as_ref().map_or(0, Vec::len);
         let journal_bytes = stored.records.iter().map(Vec::len).sum();
-        if let Some(snapshot) = stored.snapshot {
-            document.restore(&snapshot, now_ms)?;
-        }
         let records = stored.records.len();
-        for record in stored.records {
-            replay(&mut document, &record, now_ms)?;
+        tracing::debug!(replica, records, snapshot_bytes, "the document was read");
+        let is_cut = stored.torn_bytes > 0 && !crate::plant::active("torn_keeps_source");
+        if is_cut {
+            // A peer may have seen the number of what is gone.
+            document.write_as("");
         }
-        if stored.torn_bytes > 0 {
+        let has_source = document.has_source();
+        let mut kept = Kept::new(storage, journal_bytes, snapshot_bytes, has_source);
+        if snapshot_bytes == 0 && records == 0 {
+            kept.append(&Record::Initial(document.json().as_str()))?;
+        }
+        if is_cut {
             let torn_bytes = stored.torn_bytes;
             tracing::warn!(
                 replica,
                 torn_bytes,
                 "the journal ended within a record, which is gone"
             );
+            kept.append(&Record::Source(""))?;
         }
-        tracing::debug!(replica, records, snapshot_bytes, "the document was read");
         document.begin_life();
-        let kept = Kept::new(storage, journal_bytes, snapshot_bytes);
         let inner = Mutex::new(Inner::new(document, Some(kept)));
         Ok(Self { inner })
     }
 
-    /// This replica's name.
+    /// The replica's name.
     pub fn replica(&self) -> String {
         self.inner.lock().document.replica().to_owned()
+    }
+
+    /// The source it writes as: `src` of its operations, and its key in clocks. It belongs to this
+    /// life, or to the directory, and is made at the first write from the name; until then it is the
+    /// name.
+    pub fn source(&self) -> String {
+        self.inner.lock().document.source().to_owned()
     }
 
     /// Sets the value at a path. Missing objects on the way are made. The operation is for the other
@@ -272,8 +343,9 @@ impl JsonCrdt {
 
     /// Takes in an operation of another replica, or keeps it until those before it have come.
     ///
-    /// Errors: `busy` when too many wait, `too_large` for too many replicas, `io` when it can't be
-    /// kept. Then nothing has changed.
+    /// Errors: `busy` when too many wait, `too_large` for too many replicas, `source_conflict` when
+    /// another operation of this source has its number, `io` when it can't be kept. Then nothing has
+    /// changed.
     pub fn receive(&self, op: Op) -> Result<Received> {
         self.inner.lock().receive(op, wall_ms())
     }
@@ -286,7 +358,8 @@ impl JsonCrdt {
         self.receive_all(Batch::new(bytes)?)
     }
 
-    /// Takes in operations one by one, until one can't be read or taken in.
+    /// Takes in operations one by one, until one can't be read or taken in. Those of a source that
+    /// somebody else writes as are counted and passed over.
     ///
     /// Errors: the first of theirs, and as [`JsonCrdt::receive`]; what came before was taken in.
     pub fn receive_all(&self, ops: impl IntoIterator<Item = Result<Op>>) -> Result<BatchReceived> {
@@ -294,10 +367,12 @@ impl JsonCrdt {
         let mut inner = self.inner.lock();
         let now_ms = wall_ms();
         for op in ops {
-            match inner.receive(op?, now_ms)? {
-                Received::Applied => found.applied += 1,
-                Received::Duplicate => found.duplicates += 1,
-                Received::Pending => found.pending += 1,
+            match inner.receive(op?, now_ms) {
+                Ok(Received::Applied) => found.applied += 1,
+                Ok(Received::Duplicate) => found.duplicates += 1,
+                Ok(Received::Pending) => found.pending += 1,
+                Err(error) if error.kind() == ErrorKind::SourceConflict => found.refused += 1,
+                Err(error) => return Err(error),
             }
         }
         Ok(found)
@@ -341,6 +416,29 @@ impl JsonCrdt {
     pub fn merge(&self, snapshot: impl AsRef<[u8]>) -> Result<()> {
         let mut inner = self.inner.lock();
         inner.replace(snapshot.as_ref(), true, wall_ms())
+    }
+
+    /// The whole document in pieces of text of at most so many bytes, for [`JsonCrdt::merge_piece`]: for
+    /// a peer that one message can't bring all of it.
+    ///
+    /// Errors: `invalid_argument` for less than [`CRDT_PIECE_BYTES_MIN`](crate::limits::CRDT_PIECE_BYTES_MIN);
+    /// `too_large` for a document of more than 1 GiB.
+    pub fn snapshot_pieces(&self, text_bytes_max: usize) -> Result<Vec<String>> {
+        piece::cut(&self.snapshot(), text_bytes_max)
+    }
+
+    /// Takes in a piece, in any order, once or more. True: it was the last one that was missing, and the
+    /// snapshot was merged. Pieces of at most four snapshots are kept at a time, until a piece of
+    /// another comes.
+    ///
+    /// Errors: `invalid_message` for what is no piece, or does not make the snapshot; `too_large`; and as
+    /// [`JsonCrdt::merge`].
+    pub fn merge_piece(&self, piece: &str) -> Result<bool> {
+        let mut inner = self.inner.lock();
+        match inner.pieces.add(piece)? {
+            Some(snapshot) => inner.replace(&snapshot, true, wall_ms()).map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Replaces the journal by a snapshot, and waits for the disk. This also happens by itself, and
@@ -397,12 +495,19 @@ impl JsonCrdt {
     }
 
     /// What has happened since this was last asked: at most the last
-    /// [`CRDT_EVENTS_MAX`], and then [`Event::Lost`] comes first.
+    /// [`CRDT_EVENTS_MAX`], and then [`Event::Lost`] comes first, and [`Event::LookAgain`] for each
+    /// watch.
     pub fn events(&self) -> Vec<Event> {
         let mut inner = self.inner.lock();
         let lost = std::mem::take(&mut inner.lost);
-        let lost = (lost > 0).then_some(Event::Lost(lost));
-        lost.into_iter().chain(inner.events.drain(..)).collect()
+        let mut events = Vec::with_capacity(inner.events.len());
+        if lost > 0 {
+            events.push(Event::Lost(lost));
+            let watched = inner.document.watched().into_iter();
+            events.extend(watched.map(|id| Event::LookAgain { id }));
+        }
+        events.extend(inner.events.drain(..));
+        events
     }
 
     /// Who takes part, so that what all have seen can be forgotten; `None` if that is not known.
@@ -415,11 +520,11 @@ impl JsonCrdt {
         self.inner.lock().document.metrics(wall_ms())
     }
 
-    /// Anything else of the document, at the time of this host. What it changes is not kept on disk.
+    /// Anything else of the document, at the time of this host. What it writes is not kept on disk.
     pub fn with<T>(&self, look: impl FnOnce(&mut Document, u64) -> T) -> T {
         let mut inner = self.inner.lock();
         let found = look(&mut inner.document, wall_ms());
-        inner.note();
+        inner.tidy();
         found
     }
 }
@@ -431,4 +536,58 @@ impl fmt::Debug for JsonCrdt {
             .field("replica", &replica)
             .finish_non_exhaustive()
     }
+}
+
+/// What is stored, as a document.
+fn read(
+    storage: &mut dyn Storage,
+    replica: &str,
+    initial: Json,
+    options: Options,
+) -> Result<(Document, Stored)> {
+    let stored = storage.load()?;
+    let now_ms = wall_ms();
+    let first = stored.records.first();
+    let first = first.filter(|_| !crate::plant::active("initial_of_today"));
+    let began = first.and_then(|first| record::initial(first));
+    let mut document = new_life(replica, began.transpose()?.unwrap_or(initial), options)?;
+    if let Some(kept) = &stored.snapshot {
+        document.load(kept, now_ms)?;
+    }
+    for record in &stored.records {
+        record::replay(&mut document, record, now_ms)?;
+    }
+    Ok((document, stored))
+}
+
+/// As much of what is stored as there is, as a document that writes as a new source.
+fn salvaged(stored: &Stored, replica: &str, initial: Json, options: Options) -> Result<Document> {
+    let now_ms = wall_ms();
+    let mut records = stored.records.iter();
+    let began = records.find_map(|record| record::initial(record)?.ok());
+    let empty = new_life(replica, began.unwrap_or(initial), options)?;
+    let mut document = empty.clone();
+    if let Some(kept) = &stored.snapshot
+        && let Err(error) = document.load(kept, now_ms)
+    {
+        tracing::warn!(replica, %error, "the snapshot can't be read");
+        document = empty;
+    }
+    for record in &stored.records {
+        if let Err(error) = record::salvage(&mut document, record, now_ms) {
+            tracing::warn!(replica, %error, "a record can't be carried out again");
+        }
+    }
+    document.write_as("");
+    Ok(document)
+}
+
+/// A document that writes as a source of its own, unless the options have one.
+fn new_life(replica: &str, initial: Json, options: Options) -> Result<Document> {
+    let has_source = options.source.is_some();
+    let mut document = Document::new(replica, initial, options)?;
+    if !has_source {
+        document.begin_source(random_u64());
+    }
+    Ok(document)
 }

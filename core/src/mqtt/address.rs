@@ -8,8 +8,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// The version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Version {
-    /// MQTT 3.1.1, which every broker understands.
+    /// MQTT 5, or 3.1.1 where the broker does not speak it.
     #[default]
+    Auto,
+    /// MQTT 3.1.1.
     V311,
     /// MQTT 5.
     V5,
@@ -39,7 +41,7 @@ pub struct BrokerOptions {
     pub port: u16,
     /// Of a WebSocket. Default `/mqtt`.
     pub path: String,
-    /// Default MQTT 3.1.1.
+    /// Default [`Version::Auto`].
     pub version: Version,
     /// Default none.
     pub username: Option<String>,
@@ -76,6 +78,8 @@ impl BrokerOptions {
     /// Error: `invalid_argument`, which never repeats the password.
     pub fn parse(url: &str) -> Result<Self> {
         let (scheme, rest) = url.split_once("://").unwrap_or(("mqtt", url));
+        // Schemes have no case.
+        let scheme = &*scheme.to_ascii_lowercase();
         let (transport, default_port) = match scheme {
             "mqtt" | "tcp" => (Transport::Tcp, 1883),
             "mqtts" | "ssl" => (Transport::Tls, 8883),
@@ -87,7 +91,7 @@ impl BrokerOptions {
                 )));
             }
         };
-        let (authority, path) = match rest.find('/') {
+        let (authority, path) = match rest.find(['/', '?', '#']) {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
         };
@@ -97,6 +101,17 @@ impl BrokerOptions {
         };
         let (host, port) = host_and_port(place)?;
         let is_web = matches!(transport, Transport::WebSocket | Transport::SecureWebSocket);
+        // What stands there may be a secret: its names say enough.
+        if let Some((_, query)) = path.split_once('?').filter(|_| !is_web) {
+            let names: Vec<&str> = query
+                .split('&')
+                .filter_map(|pair| pair.split('=').next())
+                .collect();
+            return Err(invalid(format!(
+                "{scheme} has no options behind '?', but {} was given: give them as options of their own",
+                names.join(", ")
+            )));
+        }
         if !is_web && !matches!(path, "" | "/") {
             return Err(invalid(format!(
                 "{scheme} has no path, but {path:?} was given"
@@ -115,12 +130,11 @@ impl BrokerOptions {
             transport,
             host: host.to_owned(),
             port: port.unwrap_or(default_port),
-            path: if matches!(path, "" | "/") {
-                "/mqtt"
-            } else {
-                path
-            }
-            .to_owned(),
+            path: match path {
+                "" | "/" => "/mqtt".to_owned(),
+                query if query.starts_with('?') => format!("/mqtt{query}"),
+                path => path.to_owned(),
+            },
             version: Version::default(),
             username,
             password,
@@ -195,6 +209,8 @@ fn host_and_port(place: &str) -> Result<(&str, Option<u16>)> {
         )
     } else {
         match place.split_once(':') {
+            // An address of version 6 without brackets has no port.
+            Some(_) if place.parse::<std::net::Ipv6Addr>().is_ok() => (place, None),
             Some((host, port)) => (host, Some(port)),
             None => (place, None),
         }
@@ -222,6 +238,11 @@ mod tests {
             ("localhost", "mqtt://localhost:1883"),
             ("10.0.0.7:1884", "mqtt://10.0.0.7:1884"),
             ("mqtt://[::1]:1884/", "mqtt://[::1]:1884"),
+            ("mqtt://[::1]", "mqtt://[::1]:1883"),
+            ("::1", "mqtt://[::1]:1883"),
+            ("MQTT://B.example", "mqtt://B.example:1883"),
+            ("Wss://b.example/x?y=z", "wss://b.example:443/x?y=z"),
+            ("ws://b.example?y=z", "ws://b.example:80/mqtt?y=z"),
             ("mqtts://b.example", "mqtts://b.example:8883"),
             ("ws://b.example", "ws://b.example:80/mqtt"),
             ("wss://b.example:8080/x/y", "wss://b.example:8080/x/y"),
@@ -242,6 +263,12 @@ mod tests {
             ("mqtt://u:secret@b:70000", "1 to 65535, not \"70000\""),
             ("mqtt://u:secret@b:0", "1 to 65535"),
             ("mqtt://u:secret@b/path", "has no path"),
+            (
+                "mqtt://b?clientId=secret&x=1",
+                "behind '?', but clientId, x was given",
+            ),
+            ("mqtt://b/?clientId=secret", "but clientId was given"),
+            ("mqtt://b#x", "has no path, but \"#x\""),
             ("mqtt://[::1", "closing bracket"),
             ("", "no host"),
             ("a b", "no host"),

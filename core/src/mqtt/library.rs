@@ -1,11 +1,15 @@
 //! rumqttc for both versions of the protocol: one maintainer's library, and nothing else knows it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::address::{BrokerOptions, Transport, Version};
+use super::address::{BrokerOptions, Transport};
+use super::refusal::{Stage, refusal};
+use super::silence::{Count, Order, Owed, Silence, Topical};
+use super::socket;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::SESSION_PAYLOAD_BYTES_MAX;
 
@@ -18,8 +22,25 @@ pub(super) enum Said {
         payload: Vec<u8>,
         retained: bool,
     },
+    /// The broker does not let this client say something, or hear it.
+    NotAllowed {
+        what: Topical,
+        why: String,
+    },
     /// It is over. The kind is `refused` when trying again is no use without a change.
-    Ended(Error),
+    Ended {
+        error: Error,
+        stage: Stage,
+        /// What was sent first of all that the broker has not acknowledged.
+        owed: Option<Topical>,
+    },
+}
+
+/// The version of the protocol that a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spoken {
+    V311,
+    V5,
 }
 
 /// How long a broker that has not answered in time is listened to once more: this process may have been
@@ -27,6 +48,10 @@ pub(super) enum Said {
 const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Messages that may wait on either side of a connection; then the other side has to wait.
 const QUEUE: usize = 1_024;
+/// Messages of a connection that the broker may owe its acknowledgement. For each there is a place from
+/// the beginning, and all are looked through often: with those that MQTT allows for, a connection of
+/// MQTT 5 would take 20 MiB and four times the time.
+const IN_FLIGHT_MAX: u16 = 100;
 /// The largest packet that is taken in: others' games may say more than a session does.
 const PACKET_BYTES_MAX: u32 = 4 * SESSION_PAYLOAD_BYTES_MAX as u32;
 
@@ -45,81 +70,6 @@ pub struct Publication {
     pub expires_s: Option<u32>,
 }
 
-/// How long the broker owes an answer. The library itself asks only when nothing else is said, and
-/// sessions always say something.
-struct Silence {
-    since: Option<tokio::time::Instant>,
-    patience: Duration,
-}
-
-impl Silence {
-    fn new(patience: Duration) -> Self {
-        Self {
-            since: None,
-            patience,
-        }
-    }
-
-    /// Something was said that is answered.
-    fn begin(&mut self) {
-        self.since.get_or_insert_with(tokio::time::Instant::now);
-    }
-
-    fn end(&mut self) {
-        self.since = None;
-    }
-
-    /// Waits until it has lasted too long.
-    async fn is_too_long(&self) {
-        match self.since {
-            None => std::future::pending().await,
-            Some(since) => tokio::time::sleep_until(since + self.patience).await,
-        }
-    }
-}
-
-/// How much of what was handed to the library it has sent.
-#[derive(Debug, Clone, Copy, Default)]
-struct Count {
-    subscriptions: u64,
-    publications: u64,
-}
-
-/// Keeps the order: the library has different queues for subscriptions and publications, and would
-/// let one pass the other.
-struct Order {
-    subscriptions: AtomicU64,
-    publications: AtomicU64,
-    sent: watch::Receiver<Count>,
-}
-
-impl Order {
-    fn new(sent: watch::Receiver<Count>) -> Self {
-        Self {
-            subscriptions: AtomicU64::new(0),
-            publications: AtomicU64::new(0),
-            sent,
-        }
-    }
-
-    /// Waits until every subscription was sent; what is published then comes back by them.
-    async fn subscriptions(&self) {
-        let wanted = self.subscriptions.load(Ordering::SeqCst);
-        self.until(|sent| sent.subscriptions >= wanted).await;
-    }
-
-    /// Waits until every publication was sent.
-    async fn publications(&self) {
-        let wanted = self.publications.load(Ordering::SeqCst);
-        self.until(|sent| sent.publications >= wanted).await;
-    }
-
-    async fn until(&self, is_so: impl Fn(&Count) -> bool) {
-        // It fails when the connection has ended: nothing is sent any more then.
-        let _ = self.sent.clone().wait_for(|sent| is_so(sent)).await;
-    }
-}
-
 /// One connection: it is made once, and not again when it breaks. What was under way is said anew by
 /// whoever knows what holds then.
 pub(super) enum Connection {
@@ -133,21 +83,24 @@ impl Connection {
     /// Error: `invalid_argument` for options, `io` for a certificate's file.
     pub fn open(
         options: &BrokerOptions,
+        spoken: Spoken,
         client_id: &str,
         will_topic: Option<&str>,
+        within: Duration,
     ) -> Result<(Self, mpsc::Receiver<Said>)> {
         let (said, hear) = mpsc::channel(QUEUE);
-        let connection = match options.version {
-            Version::V311 => Self::V311(v311::open(options, client_id, will_topic, said)?),
-            Version::V5 => Self::V5(v5::open(options, client_id, will_topic, said)?),
+        let client = (client_id, will_topic, within);
+        let connection = match spoken {
+            Spoken::V311 => Self::V311(v311::open(options, client, said)?),
+            Spoken::V5 => Self::V5(v5::open(options, client, said)?),
         };
         Ok((connection, hear))
     }
 
-    pub async fn subscribe(&self, filter: String) -> Result<()> {
+    pub async fn subscribe(&self, filter: String, qos: u8) -> Result<()> {
         match self {
-            Self::V311(client) => client.subscribe(filter).await,
-            Self::V5(client) => client.subscribe(filter).await,
+            Self::V311(client) => client.subscribe(filter, qos).await,
+            Self::V5(client) => client.subscribe(filter, qos).await,
         }
     }
 
@@ -203,60 +156,30 @@ fn certificates(options: &BrokerOptions) -> Result<Certificates> {
     Ok((ca, client))
 }
 
-/// What a broker's refusal means, and whether trying again can help.
-fn refusal(broker: &str, code: &str) -> Error {
-    let (kind, text) = match code {
-        "RefusedProtocolVersion" | "UnsupportedProtocolVersion" => (
-            ErrorKind::Refused,
-            "it does not speak this version of MQTT; try the other one",
-        ),
-        "BadClientId" | "ClientIdentifierNotValid" => {
-            (ErrorKind::Refused, "it does not accept the client id")
-        }
-        "BadUserNamePassword" => (ErrorKind::Refused, "user name or password are wrong"),
-        "NotAuthorized" => (
-            ErrorKind::Refused,
-            "this user is not authorized; give user name and password, or others",
-        ),
-        "Banned" => (ErrorKind::Refused, "this client is banned"),
-        "BadAuthenticationMethod" => (
-            ErrorKind::Refused,
-            "it wants another method of authentication",
-        ),
-        "ServiceUnavailable" | "ServerUnavailable" | "ServerBusy" => (
-            ErrorKind::ConnectionFailed,
-            "it is not available at the moment",
-        ),
-        "QuotaExceeded" | "ConnectionRateExceeded" => (
-            ErrorKind::ConnectionFailed,
-            "it has too many connections at the moment",
-        ),
-        "UseAnotherServer" | "ServerMoved" => (ErrorKind::Refused, "it says to use another broker"),
-        other => {
-            let text = format!("the broker {broker} refused the connection: {other}");
-            return Error::new(ErrorKind::Refused, text);
-        }
-    };
-    Error::new(
-        kind,
-        format!("the broker {broker} refused the connection: {text}"),
-    )
-}
-
 macro_rules! protocol {
-    ($module:ident, $library:ident, $packet:path, $($set:tt)*) => {
+    ($module:ident, $library:ident, $packet:path, $codes:path, $($set:tt)*) => {
         pub(super) mod $module {
             use $library as library;
             use library::{
                 AsyncClient, Broker, ConnectionError, Event, LastWill, MqttOptions, Outgoing, PublishOptions, QoS,
             };
             use $packet as Packet;
+            use $codes as SubscribeReasonCode;
 
             use super::*;
 
             pub struct Client {
                 library: AsyncClient,
                 order: Order,
+                owed: Arc<Owed>,
+            }
+
+            fn quality(qos: u8) -> QoS {
+                match qos {
+                    0 => QoS::AtMostOnce,
+                    1 => QoS::AtLeastOnce,
+                    _ => QoS::ExactlyOnce,
+                }
             }
 
             fn closed<E>(_: E) -> Error {
@@ -288,11 +211,11 @@ macro_rules! protocol {
 
             pub fn open(
                 options: &BrokerOptions,
-                client_id: &str,
-                will_topic: Option<&str>,
+                client: (&str, Option<&str>, Duration),
                 said: mpsc::Sender<Said>,
             ) -> Result<Client> {
                 let url = options.url();
+                let client_id = client.0;
                 let invalid = |text: String| Error::new(ErrorKind::InvalidArgument, text);
                 let broker = match options.transport {
                     Transport::Tcp | Transport::Tls => {
@@ -307,18 +230,18 @@ macro_rules! protocol {
                         };
                         let made = MqttOptions::websocket_with_tls_config(client_id, url.clone(), config)
                             .map_err(|error| invalid(format!("{url} is no WebSocket's URL: {error}")))?;
-                        return start(made, options, will_topic, said);
+                        return start(made, options, client, said);
                     }
                 };
                 let mut made = MqttOptions::new(client_id, broker);
                 made.set_transport(transport(options)?);
-                start(made, options, will_topic, said)
+                start(made, options, client, said)
             }
 
             fn start(
                 mut made: MqttOptions,
                 options: &BrokerOptions,
-                will_topic: Option<&str>,
+                (_, will_topic, wait): (&str, Option<&str>, Duration),
                 said: mpsc::Sender<Said>,
             ) -> Result<Client> {
                 made.set_keep_alive(options.keep_alive_s);
@@ -331,18 +254,30 @@ macro_rules! protocol {
                     made.set_last_will(protocol!(@will topic, $module));
                 }
                 let url = options.url();
-                let wait = Duration::from_millis(options.connect_timeout_ms);
+                let is_reached = Arc::new(AtomicBool::new(false));
+                let (reach, host, port) = (is_reached.clone(), options.host.clone(), options.port);
+                made.set_socket_connector(move |_, _| {
+                    let (reach, host) = (reach.clone(), host.clone());
+                    async move {
+                        let stream = socket::connect(&host, port).await?;
+                        reach.store(true, Ordering::SeqCst);
+                        Ok::<_, std::io::Error>(stream)
+                    }
+                });
+                let owed = Arc::new(Owed::default());
+                let owes = owed.clone();
                 let patience = Duration::from_secs(options.keep_alive_s.into());
-                #[allow(unused_mut, reason = "one version of the library has it in the options")]
                 let (client, mut events) = AsyncClient::builder(made)
                     .capacity(QUEUE)
                     .try_build()
                     .map_err(|error| Error::new(ErrorKind::InvalidArgument, error.to_string()))?;
-                protocol!(@quick events, $($set)*);
                 let (say_sent, sent) = watch::channel(Count::default());
                 tokio::spawn(async move {
                     let mut is_connected = false;
                     let mut silence = Silence::new(patience);
+                    let ended = |error: Error, stage: Stage, owed: Option<Topical>| {
+                        Said::Ended { error, stage, owed }
+                    };
                     loop {
                         let polled = match is_connected {
                             true => {
@@ -360,7 +295,7 @@ macro_rules! protocol {
                                     Err(_) => {
                                         let text = format!("the broker {url} does not answer any more");
                                         let error = Error::new(ErrorKind::ConnectionFailed, text);
-                                        let _ = said.send(Said::Ended(error)).await;
+                                        let _ = said.send(ended(error, Stage::Answered, None)).await;
                                         return;
                                     }
                                 }
@@ -368,16 +303,23 @@ macro_rules! protocol {
                             false => match tokio::time::timeout(wait, events.poll()).await {
                                 Ok(polled) => polled,
                                 Err(_) => {
-                                    let text = format!("the broker {url} does not answer");
+                                    let (stage, text) = match is_reached.load(Ordering::SeqCst) {
+                                        true => (Stage::Mute, format!(
+                                            "{url} took the connection, and said nothing within {} ms: is it a broker?",
+                                            wait.as_millis()
+                                        )),
+                                        false => (Stage::Unreached, format!("the broker {url} does not answer")),
+                                    };
                                     let error = Error::new(ErrorKind::Timeout, text);
-                                    let _ = said.send(Said::Ended(error)).await;
+                                    let _ = said.send(ended(error, stage, None)).await;
                                     return;
                                 }
                             },
                         };
                         match &polled {
                             Ok(Event::Incoming(_)) => silence.end(),
-                            Ok(Event::Outgoing(Outgoing::Subscribe(_))) => {
+                            Ok(Event::Outgoing(Outgoing::Subscribe(number))) => {
+                                owes.has_sent(false, *number);
                                 say_sent.send_modify(|sent| sent.subscriptions += 1);
                                 silence.begin();
                             }
@@ -385,6 +327,7 @@ macro_rules! protocol {
                                 say_sent.send_modify(|sent| sent.publications += 1);
                                 // Of quality of service 0, which has no number, nothing comes.
                                 if *number > 0 {
+                                    owes.has_sent(true, *number);
                                     silence.begin();
                                 }
                             }
@@ -394,9 +337,39 @@ macro_rules! protocol {
                             _ => {}
                         }
                         let heard = match polled {
-                            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                            Ok(Event::Incoming(Packet::ConnAck(accepted))) => {
                                 is_connected = true;
-                                Said::Connected
+                                match protocol!(@lacks accepted, $($set)*) {
+                                    Some(lack) => {
+                                        let (stage, error) = refusal(&url, lack);
+                                        ended(error, stage, None)
+                                    }
+                                    None => Said::Connected,
+                                }
+                            }
+                            Ok(Event::Incoming(Packet::SubAck(answer))) => {
+                                let subscribed = owes.acknowledged(false, answer.pkid);
+                                let is_refused = |code: &&SubscribeReasonCode| {
+                                    !matches!(code, SubscribeReasonCode::Success(_))
+                                };
+                                match (answer.return_codes.iter().find(is_refused), subscribed) {
+                                    (Some(code), Some(what)) => Said::NotAllowed {
+                                        what,
+                                        why: format!("{code:?}"),
+                                    },
+                                    _ => continue,
+                                }
+                            }
+                            Ok(Event::Incoming(Packet::PubAck(answer))) => {
+                                let published = owes.acknowledged(true, answer.pkid);
+                                match (protocol!(@refused answer, $($set)*), published) {
+                                    (Some(why), Some(what)) => Said::NotAllowed { what, why },
+                                    _ => continue,
+                                }
+                            }
+                            Ok(Event::Incoming(Packet::PubComp(answer))) => {
+                                owes.acknowledged(true, answer.pkid);
+                                continue;
                             }
                             Ok(Event::Incoming(Packet::Publish(publish))) => {
                                 let Ok(topic) = String::from_utf8(publish.topic.to_vec()) else {
@@ -410,14 +383,25 @@ macro_rules! protocol {
                             }
                             Ok(_) => continue,
                             Err(ConnectionError::ConnectionRefused(code)) => {
-                                Said::Ended(refusal(&url, &format!("{code:?}")))
+                                let (stage, error) = refusal(&url, &format!("{code:?}"));
+                                ended(error, stage, None)
                             }
-                            Err(error) => Said::Ended(Error::new(
-                                ErrorKind::ConnectionFailed,
-                                format!("the connection to the broker {url} failed: {error}"),
-                            )),
+                            Err(error) => {
+                                let stage = match (is_connected, is_reached.load(Ordering::SeqCst)) {
+                                    (true, _) => Stage::Answered,
+                                    // A certificate that is not trusted says nothing of the version.
+                                    (false, true) if matches!(error, ConnectionError::Tls(_)) => {
+                                        Stage::Answered
+                                    }
+                                    (false, true) => Stage::Unanswered,
+                                    (false, false) => Stage::Unreached,
+                                };
+                                let text = format!("the connection to the broker {url} failed: {error}");
+                                let error = Error::new(ErrorKind::ConnectionFailed, text);
+                                ended(error, stage, owes.first())
+                            }
                         };
-                        let is_over = matches!(heard, Said::Ended(_));
+                        let is_over = matches!(heard, Said::Ended { .. });
                         if said.send(heard).await.is_err() || is_over {
                             return;
                         }
@@ -426,13 +410,15 @@ macro_rules! protocol {
                 Ok(Client {
                     library: client,
                     order: Order::new(sent),
+                    owed,
                 })
             }
 
             impl Client {
-                pub async fn subscribe(&self, filter: String) -> Result<()> {
-                    self.order.subscriptions.fetch_add(1, Ordering::SeqCst);
-                    self.library.subscribe(filter, QoS::AtLeastOnce).await.map_err(closed)
+                pub async fn subscribe(&self, filter: String, qos: u8) -> Result<()> {
+                    self.order.subscribes();
+                    self.owed.subscribes(&filter);
+                    self.library.subscribe(filter, quality(qos)).await.map_err(closed)
                 }
 
                 pub async fn unsubscribe(&self, filter: String) -> Result<()> {
@@ -441,15 +427,11 @@ macro_rules! protocol {
 
                 pub async fn publish(&self, publication: Publication) -> Result<()> {
                     let Publication { topic, payload, retain, qos, expires_s } = publication;
-                    let qos = match qos {
-                        0 => QoS::AtMostOnce,
-                        1 => QoS::AtLeastOnce,
-                        _ => QoS::ExactlyOnce,
-                    };
-                    let options = PublishOptions::new(qos).retain(retain);
+                    let options = PublishOptions::new(quality(qos)).retain(retain);
                     let options = protocol!(@expires options, expires_s, $($set)*);
                     self.order.subscriptions().await;
-                    self.order.publications.fetch_add(1, Ordering::SeqCst);
+                    self.order.publishes();
+                    self.owed.publishes(&topic, qos);
                     self.library.publish(topic, payload, options).await.map_err(closed)
                 }
 
@@ -463,22 +445,33 @@ macro_rules! protocol {
     };
     (@set $made:ident, v311) => {
         $made.set_clean_session(true);
+        $made.set_inflight(IN_FLIGHT_MAX);
         $made.set_max_packet_size(PACKET_BYTES_MAX as usize, PACKET_BYTES_MAX as usize);
     };
     (@set $made:ident, v5) => {
         $made.set_clean_start(true);
-        let mut network = rumqttc5::NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        $made.set_network_options(network);
+        $made.set_outgoing_inflight_upper_limit(IN_FLIGHT_MAX);
         $made.set_max_packet_size(Some(PACKET_BYTES_MAX));
     };
-    // What is said shortly after something else is not to wait for its acknowledgement.
-    (@quick $events:ident, v311) => {
-        let mut network = rumqttc4::NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        $events.set_network_options(network);
+    // What sessions need and the broker says that it does not have.
+    (@lacks $accepted:ident, v311) => {{
+        let _ = $accepted;
+        None::<&str>
+    }};
+    (@lacks $accepted:ident, v5) => {
+        match &$accepted.properties {
+            Some(properties) if properties.retain_available == Some(0) => Some("RetainNotSupported"),
+            Some(properties) if properties.max_qos == Some(0) => Some("QoSNotSupported"),
+            _ => None,
+        }
     };
-    (@quick $events:ident, v5) => {};
+    // MQTT 3.1.1 has no word for a message that is refused.
+    (@refused $answer:ident, v311) => {
+        None::<String>
+    };
+    (@refused $answer:ident, v5) => {
+        ($answer.reason as u8 >= 0x80).then(|| format!("{:?}", $answer.reason))
+    };
     (@expires $options:ident, $expires_s:ident, v311) => {{
         let _ = $expires_s;
         $options
@@ -500,20 +493,17 @@ macro_rules! protocol {
     };
 }
 
-protocol!(v311, rumqttc4, library::Packet, v311);
-protocol!(v5, rumqttc5, library::mqttbytes::v5::Packet, v5);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_refusal_says_what_to_do() {
-        let error = refusal("mqtt://b:1883", "BadUserNamePassword");
-        assert_eq!(error.kind(), ErrorKind::Refused);
-        assert!(error.message().contains("password"), "{error}");
-        let error = refusal("mqtt://b:1883", "ServerBusy");
-        assert_eq!(error.kind(), ErrorKind::ConnectionFailed);
-        assert!(refusal("b", "Other").message().contains("Other"));
-    }
-}
+protocol!(
+    v311,
+    rumqttc4,
+    library::Packet,
+    library::SubscribeReasonCode,
+    v311
+);
+protocol!(
+    v5,
+    rumqttc5,
+    library::mqttbytes::v5::Packet,
+    library::mqttbytes::v5::SubscribeReasonCode,
+    v5
+);

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::address::BrokerOptions;
+use super::choice::{Choice, Verdict};
 use super::library::{Connection, Publication, Said};
+use super::refusal::Stage;
+use super::silence::Topical;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What happens on a link.
@@ -18,6 +21,14 @@ pub enum LinkEvent {
     Disconnected(Error),
     /// The broker wants none: trying again is no use.
     Refused(Error),
+    /// The broker does not let this client publish something, or subscribe to it: it has said so, or
+    /// breaks the connection whenever it is tried.
+    NotAllowed {
+        /// What was tried.
+        what: Topical,
+        /// What the broker says.
+        why: String,
+    },
     /// A message of a topic that was subscribed to.
     Message {
         /// Its topic.
@@ -45,6 +56,14 @@ pub struct Link {
     retry_at: Option<tokio::time::Instant>,
     /// What comes after the event that was last given.
     refused: Option<Error>,
+    choice: Choice,
+    /// What the broker has not acknowledged when it broke the last connections, and how many.
+    suspect: Option<(Topical, u32)>,
+    not_allowed: Option<Topical>,
+    /// The end of a connection of which it is not yet clear what follows.
+    judging: Option<(Error, Stage)>,
+    /// Whether a broker has taken a connection, if only to break it.
+    is_reached: bool,
     random: u64,
 }
 
@@ -52,6 +71,8 @@ const BACKOFF_MS: u64 = 100;
 const BACKOFF_MS_MAX: u64 = 5_000;
 /// A connection that lasted so long was a good one.
 const STABLE: Duration = Duration::from_secs(5);
+/// How often a connection breaks after the same message before the message is held to be the reason.
+const SUSPECT_TIMES: u32 = 3;
 
 impl Link {
     /// A link that connects when it is first asked for an event. The will of each of its connections
@@ -65,6 +86,7 @@ impl Link {
         random: u64,
     ) -> Result<Self> {
         options.check()?;
+        let version = options.version;
         Ok(Self {
             options,
             client_id,
@@ -76,6 +98,11 @@ impl Link {
             attempts: 0,
             retry_at: None,
             refused: None,
+            choice: Choice::new(version),
+            suspect: None,
+            not_allowed: None,
+            judging: None,
+            is_reached: false,
             random: random | 1,
         })
     }
@@ -87,17 +114,32 @@ impl Link {
 
     /// The next event. Nothing is lost when the wait is given up.
     pub async fn next(&mut self) -> LinkEvent {
+        if let Some(what) = self.not_allowed.take() {
+            let why = "it breaks the connection".to_owned();
+            return LinkEvent::NotAllowed { what, why };
+        }
         if let Some(error) = self.refused.take() {
             return LinkEvent::Refused(error);
         }
         loop {
+            if self.judging.is_some()
+                && let Some(event) = self.judge().await
+            {
+                return event;
+            }
             if self.connection.is_none() {
                 if let Some(retry_at) = self.retry_at {
                     tokio::time::sleep_until(retry_at).await;
                     self.retry_at = None;
                 }
                 self.attempts = self.attempts.saturating_add(1);
-                match Connection::open(&self.options, &self.client_id, self.will_topic.as_deref()) {
+                match Connection::open(
+                    &self.options,
+                    self.choice.spoken(),
+                    &self.client_id,
+                    self.will_topic.as_deref(),
+                    Choice::patience(&self.options),
+                ) {
                     Ok(connection) => self.connection = Some(connection),
                     Err(error) => return LinkEvent::Refused(error),
                 }
@@ -112,6 +154,8 @@ impl Link {
             match heard {
                 Some(Said::Connected) => {
                     self.is_connected = true;
+                    self.is_reached = true;
+                    self.choice.is_right();
                     self.connected_at = Some(Instant::now());
                     return LinkEvent::Connected;
                 }
@@ -126,12 +170,11 @@ impl Link {
                         retained,
                     };
                 }
-                Some(Said::Ended(error)) => {
-                    self.ended();
-                    if error.kind() == ErrorKind::Refused {
-                        self.refused = Some(error.clone());
-                    }
-                    return LinkEvent::Disconnected(error);
+                Some(Said::NotAllowed { what, why }) => {
+                    return LinkEvent::NotAllowed { what, why };
+                }
+                Some(Said::Ended { error, stage, owed }) => {
+                    self.has_ended(error, stage, owed);
                 }
                 None => {
                     self.ended();
@@ -140,6 +183,61 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// A connection has ended: what follows is judged by [`Link::judge`].
+    fn has_ended(&mut self, error: Error, stage: Stage, owed: Option<Topical>) {
+        self.is_reached |= stage != Stage::Unreached;
+        let is_soon = self
+            .connected_at
+            .is_some_and(|since| since.elapsed() < STABLE);
+        if self.is_connected {
+            self.suspect = match (owed.filter(|_| is_soon), self.suspect.take()) {
+                (Some(owed), Some((known, times))) if owed == known => Some((owed, times + 1)),
+                (owed, _) => owed.map(|owed| (owed, 1)),
+            };
+        }
+        // There are brokers that refuse by breaking the connection.
+        if self
+            .suspect
+            .as_ref()
+            .is_some_and(|(_, times)| *times >= SUSPECT_TIMES)
+        {
+            self.not_allowed = self.suspect.take().map(|(what, _)| what);
+        }
+        self.ended();
+        self.judging = Some((error, stage));
+    }
+
+    /// What follows from the end of a connection; nothing, if another version is to be tried.
+    async fn judge(&mut self) -> Option<LinkEvent> {
+        let (error, stage) = self.judging.clone()?;
+        let (options, will_topic) = (&self.options, self.will_topic.as_deref());
+        let verdict = self.choice.judge(stage, &error, options, will_topic).await;
+        self.judging = None;
+        match verdict {
+            Verdict::Other => {
+                self.attempts = self.attempts.saturating_sub(1);
+                self.retry_at = None;
+                return None;
+            }
+            Verdict::Refused(refusal) => self.refused = Some(refusal),
+            Verdict::Again if error.kind() == ErrorKind::Refused => {
+                self.refused = Some(error.clone());
+            }
+            Verdict::Again => {}
+        }
+        Some(LinkEvent::Disconnected(error))
+    }
+
+    /// The broker's URL, without secrets.
+    pub fn url(&self) -> String {
+        self.options.url()
+    }
+
+    /// Whether something on the broker's port has taken a connection, if only to break it.
+    pub fn is_reached(&self) -> bool {
+        self.is_reached
     }
 
     fn ended(&mut self) {
@@ -207,7 +305,15 @@ impl Link {
     ///
     /// Error: `connection_failed`, as for all of these.
     pub async fn subscribe(&mut self, filter: String) -> Result<()> {
-        self.say(|connection| connection.subscribe(filter)).await
+        self.subscribe_with(filter, 1).await
+    }
+
+    /// Subscribes with a quality of service from 0 to 2.
+    ///
+    /// Error: `connection_failed`.
+    pub async fn subscribe_with(&mut self, filter: String, qos: u8) -> Result<()> {
+        self.say(|connection| connection.subscribe(filter, qos))
+            .await
     }
 
     /// Ends a subscription.

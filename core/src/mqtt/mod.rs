@@ -5,11 +5,16 @@
 pub mod address;
 #[cfg(feature = "broker")]
 pub mod broker;
+mod choice;
 pub mod filter;
 mod library;
 mod link;
+mod refusal;
+mod silence;
+mod socket;
 
 pub use self::address::{BrokerOptions, Version};
 pub use self::filter::{Dispatcher, matches};
 pub use self::library::Publication;
 pub use self::link::{Link, LinkEvent};
+pub use self::silence::Topical;

@@ -48,6 +48,11 @@ impl EventStream {
         self.inbox.try_recv()
     }
 
+    /// Puts an event back that was taken but not handed over: it is the next one again.
+    pub fn put_back(&self, event: NodeEvent) {
+        self.inbox.put_back(std::iter::once(event));
+    }
+
     /// Keeps a descriptor readable while an event waits, or the node has ended.
     #[cfg(target_os = "linux")]
     pub fn set_readiness(&self, readiness: Readiness) {

@@ -12,13 +12,14 @@ use tokio::sync::mpsc;
 
 #[cfg(target_os = "linux")]
 use crate::dispatch::Readiness;
-use crate::dispatch::{Callbacks, Handler, Inbox, RecvError};
+use crate::dispatch::{Callbacks, Handler, HandlerKey, Inbox, RecvError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lockfile::LockFile;
 use crate::names::{Alias, Host, NodeId};
 use crate::node::addresses::addresses;
 use crate::node::events::{EventStream, Sending, event_inbox, recv_error};
 use crate::node::inbound::{self, Message};
+use crate::node::known::Known;
 use crate::node::options::{NodeBuilder, NodeOptions};
 use crate::node::registry;
 use crate::node::shared::{How, Shared, outcome};
@@ -28,7 +29,32 @@ use crate::runtime;
 use crate::time::Clock;
 use crate::wire::peer::{LINK, Payload};
 use crate::wire::pmd::{NodeInfo, Register, checked_meta};
-use crate::{ids, limits, net};
+use crate::{fork, ids, limits, names, net};
+
+/// What the nodes of this process know, and the fork generation it is for.
+type KnownHere = (u64, Arc<Known>);
+
+// Protects what the nodes of this process share. Held to get it, or to make it anew.
+static KNOWN: Mutex<Option<KnownHere>> = Mutex::new(None);
+
+/// What the nodes of this process share. A forked child begins anew: locks of its parent may be
+/// held for ever there.
+fn known() -> Arc<Known> {
+    let generation = fork::generation();
+    let Some(mut kept) = KNOWN.try_lock_for(Duration::from_secs(5)) else {
+        return Arc::default();
+    };
+    match &*kept {
+        Some((made_in, known)) if *made_in == generation => known.clone(),
+        _ => {
+            let known = Arc::<Known>::default();
+            let inherited = kept.replace((generation, known.clone()));
+            // Nothing that its nodes hold is touched in a child.
+            std::mem::forget(inherited);
+            known
+        }
+    }
+}
 
 /// A running node. Clones are the same node; when the last one is dropped, the node ends
 /// without the good-byes of [`Node::shutdown`].
@@ -100,14 +126,21 @@ impl Node {
             .and_then(|listener| listener.local_addr().ok())
             .map_or(0, |address| address.port());
         let node_id = match &options.node_id {
-            Some(id) => NodeId::new(id)?,
+            Some(id) => {
+                let node_id = NodeId::new(id)?;
+                names::check_own("nodeId", id)?;
+                node_id
+            }
             None => NodeId::new(ids::random_node_id(&net::hostname()))?,
         };
         let alias = options
             .alias
             .as_deref()
             .filter(|alias| !alias.is_empty())
-            .map(Alias::new)
+            .map(|alias| {
+                names::check_own("alias", alias)?;
+                Alias::new(alias)
+            })
             .transpose()?;
         let register = Register {
             node_id: node_id.clone(),
@@ -120,6 +153,7 @@ impl Node {
         };
         let clock = Clock::new();
         let config = Config {
+            pmd: format!("{}:{}", options.pmd_host, options.pmd_port),
             heartbeat_ms: options
                 .use_heartbeat
                 .then_some(options.heartbeat_interval_ms),
@@ -128,11 +162,14 @@ impl Node {
             request_timeout_ms: options.request_timeout_ms,
             queue_bytes_max: options.queue_bytes_max,
             frame_bytes_max: options.frame_bytes_max,
+            known: known(),
             // Milliseconds with room for the links of this run, which count upwards from it.
             ..Config::new(register, clock.now().wall_ms << 20, ids::random_u64())
         };
         let state = NodeState::new(config, clock.now());
         let (shared, all_ended) = Shared::new(node_id, options, clock, runtime.clone(), state);
+        let user: std::sync::Weak<dyn runtime::User> = Arc::downgrade(&shared) as _;
+        runtime.add_user(user);
         let callback_events = event_inbox();
         // From here on, dropping the handle ends the tasks.
         let node = Self {
@@ -207,8 +244,8 @@ impl Node {
     /// the queue is full. Delivery is at most once and in order; see `docs/guarantees.md`.
     /// Dropping the future does not take a queued message back.
     ///
-    /// Errors: `resolve_failed`, `connection_failed`, `too_large`, `invalid_json`,
-    /// `not_started`, `busy`, `forked`.
+    /// Errors: `resolve_failed`, `connection_failed`, `too_large`, `invalid_json`, `closed`,
+    /// `busy`, `forked`.
     pub async fn send<T: Serialize + ?Sized>(&self, target: &str, value: &T) -> Result<()> {
         self.send_payload(target, &Payload::from_value(value)?)
             .await
@@ -378,14 +415,29 @@ impl Node {
         self.inner
             .callbacks
             .on_first(Handler::Each(Box::new(handler)))
+            .map(drop)
     }
 
     /// Like [`Node::on_message`], called with all messages that wait, up to 256.
     pub fn on_messages(&self, handler: impl Fn(&[Message]) + Send + Sync + 'static) -> Result<()> {
+        self.on_messages_until(handler).map(drop)
+    }
+
+    /// Like [`Node::on_messages`], until [`Node::end_on_messages`] is called with what this returns.
+    pub fn on_messages_until(
+        &self,
+        handler: impl Fn(&[Message]) + Send + Sync + 'static,
+    ) -> Result<HandlerKey> {
         self.inner.shared.check_fork()?;
         self.inner
             .callbacks
             .on_first(Handler::Batch(Box::new(handler)))
+    }
+
+    /// Ends a handler of messages, beyond a call that runs right now; without any left, messages are
+    /// for `recv` again. Returns whether it was there.
+    pub fn end_on_messages(&self, handler: HandlerKey) -> bool {
+        self.inner.shared.check_fork().is_ok() && self.inner.callbacks.end_first(handler)
     }
 
     /// Adds a handler that is called with every event from now on, on the callback thread.
@@ -456,7 +508,7 @@ impl Node {
 
     /// Asks the PMD for everyone else, optionally only those whose alias starts with a prefix.
     ///
-    /// Errors: `pmd_unavailable`, `timeout`, `not_started`, `forked`.
+    /// Errors: `pmd_unavailable`, `timeout`, `closed`, `forked`.
     pub async fn discover(&self, prefix: Option<&str>) -> Result<Vec<NodeInfo>> {
         self.inner.shared.check_fork()?;
         let prefix = prefix.map(str::to_owned);
@@ -522,8 +574,10 @@ impl Node {
     }
 
     async fn end(&self, flush: Duration) -> Result<()> {
-        self.inner.shared.check_fork()?;
         let shared = &self.inner.shared;
+        if shared.is_over()? {
+            return self.end_without_network().await;
+        }
         shared.flush();
         let flush_ms = u64::try_from(flush.as_millis()).unwrap_or(u64::MAX);
         let ending = shared.step(|locked, now| {
@@ -543,6 +597,17 @@ impl Node {
         }
         *self.inner.lock_file.lock() = None;
         tracing::info!(node = %self.id(), alias = self.alias(), "node ended");
+        Ok(())
+    }
+
+    /// Ends what is left of a node whose descriptors the host has closed: its handlers.
+    async fn end_without_network(&self) -> Result<()> {
+        self.inner.callback_events.close();
+        if !self.inner.callbacks.is_current_thread() {
+            self.inner.callbacks.ended().await;
+        }
+        // Its descriptor may be somebody else's by now.
+        std::mem::forget(self.inner.lock_file.lock().take());
         Ok(())
     }
 
@@ -593,11 +658,16 @@ impl std::fmt::Debug for Node {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.shared.check_fork().is_err() {
-            // Sockets and tasks belong to the parent; whatever touched them here would touch
-            // descriptors that may be someone else's by now.
-            std::mem::forget(self.shared.clone());
-            return;
+        // Sockets and tasks belong to the parent, or the host has closed their descriptors; whatever
+        // touched them here would touch descriptors that may be someone else's by now.
+        match self.shared.is_over() {
+            Err(_) => return std::mem::forget(self.shared.clone()),
+            Ok(true) => {
+                std::mem::forget(self.shared.clone());
+                std::mem::forget(self.lock_file.lock().take());
+                return self.callback_events.close();
+            }
+            Ok(false) => {}
         }
         self.shared.step(|locked, _| locked.state.abort());
         self.shared.close_queues();

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::names::NodeId;
+use crate::names::{Alias, NodeId};
 use crate::net;
 use crate::node::shared::Shared;
 use crate::node_state::Verdict;
@@ -23,6 +23,9 @@ use crate::wire::peer::{Payload, PeerFrame, PeerParser};
 pub struct Message {
     /// The sender's node id, by its own claim: there is no authentication yet.
     pub from: NodeId,
+    /// The sender's alias, also by its own claim; `None` when it has none. A sender that is an
+    /// original package does not say it: then it is what the PMD knows.
+    pub alias: Option<Alias>,
     /// What it says, as JSON text.
     pub payload: Payload,
     /// Unix milliseconds when it was sent, by the sender's clock.
@@ -50,6 +53,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener, open: Arc
                     let _fork = super::registry::close_in_child(&stream);
                     let (mut stream, _write) = stream.into_split();
                     let end = serve(&shared_in, &mut stream).await;
+                    shared_in.runtime.keep_sockets();
                     tracing::debug!(node = %shared_in.id, %peer, reason = %end, "connection ended");
                 });
             }
@@ -80,6 +84,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, stream: &mut OwnedReadHalf) -> E
         id,
         reader: FrameReader::new(shared.options.frame_bytes_max),
         parser: PeerParser::new(),
+        alias: None,
         batch: VecDeque::new(),
     };
     connection.read(stream).await
@@ -90,6 +95,8 @@ struct Connection<'a> {
     id: u64,
     reader: FrameReader,
     parser: PeerParser,
+    /// The alias of whom the connection's messages are from, once that is known.
+    alias: Option<(NodeId, Option<Alias>)>,
     batch: VecDeque<(Message, usize)>,
 }
 
@@ -184,11 +191,13 @@ impl Connection<'_> {
                             .is_some_and(|(run_from, run_to)| run_from.is(&from) && run_to.is(&to));
                         if !goes_on {
                             self.deliver(run.take()).await?;
+                            self.introduce(&from).await;
                             run = Some((from.clone(), to));
                         }
                         let weight = payload.len() + MESSAGE_BYTES;
                         let message = Message {
                             from,
+                            alias: self.alias.as_ref().and_then(|(_, alias)| alias.clone()),
                             payload,
                             timestamp,
                         };
@@ -219,6 +228,7 @@ impl Connection<'_> {
             incarnation,
             connection,
             next,
+            alias,
         } = open
         else {
             return Ok(());
@@ -226,9 +236,37 @@ impl Connection<'_> {
         let stream = (*incarnation, *connection, *next);
         let verdict = self.shared.inbound.lock().open(self.id, from, to, stream);
         match verdict {
-            Verdict::Accept => Ok(()),
+            Verdict::Accept => {
+                self.alias = Some((from.clone(), alias.clone()));
+                Ok(())
+            }
             Verdict::Close => Err(not_ours()),
         }
+    }
+
+    /// Learns the alias of a sender that did not say it. A node whose join is still on its way is
+    /// asked for, so that who gets its first message knows whom it is from.
+    async fn introduce(&mut self, from: &NodeId) {
+        if self.alias.as_ref().is_some_and(|(known, _)| known.is(from)) {
+            return;
+        }
+        let alias = |shared: &Shared| {
+            shared.read(|state| {
+                let peer = state.peer(from.as_str())?;
+                peer.alias
+                    .as_deref()
+                    .and_then(|alias| Alias::new(alias).ok())
+            })
+        };
+        let asked = self.shared.step(|locked, now| {
+            let call = locked.state.introduce(now, from.as_str())?;
+            Some(Shared::expect(locked, call))
+        });
+        if let Some(asked) = asked {
+            // Without an answer, the message comes without a name.
+            let _ = asked.await;
+        }
+        self.alias = Some((from.clone(), alias(self.shared)));
     }
 
     /// Puts the batch of one sender into the mailbox; waits for room if the policy says so.

@@ -94,6 +94,7 @@ pub(super) async fn connect(
         () = write(&shared, id, &sink) => None,
         () = sink.closed.notified() => None,
     };
+    shared.runtime.keep_sockets();
     drop(rest);
     if let Some(error) = end {
         shared.step(|locked, now| {
@@ -230,6 +231,11 @@ pub(super) fn write_now(shared: &Arc<Shared>, id: LinkId, sink: &Sink) {
             Ok(0) => break,
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock && shared.runtime.look() => {
+                // The host has closed the socket. What was left is told by the state machine.
+                done(shared, id, bytes, written, Some(error));
+                return;
+            }
             // Would block, or is broken: the writer task waits, or finds out.
             Err(_) => break,
         }

@@ -7,6 +7,7 @@ mod addresses;
 mod events;
 mod handle;
 mod inbound;
+mod known;
 mod link;
 mod options;
 mod registry;

@@ -99,6 +99,7 @@ async fn converse(shared: &Arc<Shared>, connection: u64, stream: TcpStream) {
         written: 0,
     };
     let Err(error) = conversation.run().await;
+    shared.runtime.keep_sockets();
     shared.step(|locked, now| {
         if locked.pmd_connection == connection {
             locked.state.pmd_closed(now, error);
@@ -223,6 +224,7 @@ fn serve(shared: &Shared) -> Result<()> {
     let options = PmdOptions {
         port,
         detection: shared.options.detection,
+        gives_way: true,
         ..PmdOptions::default()
     };
     match Pmd::start(options) {

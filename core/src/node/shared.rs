@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::canary;
 use crate::dispatch::{Inbox, Wakeups};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
@@ -92,6 +93,26 @@ pub(super) struct After {
     flush: Vec<(LinkId, Arc<Sink>)>,
     /// The PMD of a node that has ended, and what keeps the end waiting for it.
     pmd: Option<(Pmd, Option<mpsc::Sender<()>>)>,
+    /// The host was seen not to have closed the library's descriptors.
+    looked: bool,
+}
+
+impl runtime::User for Shared {
+    fn lost(&self) {
+        self.ended.store(true, Ordering::Release);
+        let calls = std::mem::take(&mut self.locked.lock().calls);
+        // Each of them ends: nobody will answer it.
+        drop(calls);
+        self.close_queues();
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -133,13 +154,33 @@ impl Shared {
         (shared, all_ended)
     }
 
-    /// Fails in a process that inherited the node over `fork`.
+    /// Fails in a process that inherited the node over `fork`, and in one that is known to have
+    /// closed its descriptors.
     pub fn check_fork(&self) -> Result<()> {
-        if fork::generation() == self.fork_generation {
+        if fork::generation() != self.fork_generation {
+            Err(Error::forked())
+        } else if self.runtime.is_lost() {
+            Err(self.gone())
+        } else {
             Ok(())
+        }
+    }
+
+    /// Whether the host has closed the node's descriptors; asks the system. Without the lock.
+    ///
+    /// Errors: `forked`.
+    pub fn is_over(&self) -> Result<bool> {
+        if fork::generation() == self.fork_generation {
+            Ok(self.runtime.is_over())
         } else {
             Err(Error::forked())
         }
+    }
+
+    /// The error of a node whose descriptors the host has closed. Without the lock.
+    fn gone(&self) -> Error {
+        self.runtime.is_over();
+        canary::gone()
     }
 
     pub fn now(&self) -> Now {
@@ -152,7 +193,8 @@ impl Shared {
         let Some(alive) = self.keep_alive() else {
             return;
         };
-        self.runtime.spawn(async move {
+        // Without the network there is nothing to do.
+        let _ = self.runtime.spawn(async move {
             tokio::select! {
                 _ = stopped.wait_for(|stopped| *stopped) => {}
                 () = task => {}
@@ -188,20 +230,42 @@ impl Shared {
         let (result, deadline_ms) = {
             let mut locked = self.locked.lock();
             let result = step(&mut locked, now);
-            while let Some(action) = locked.state.pop_action() {
-                self.carry_out(&mut locked, action, &mut after);
-            }
+            self.act(&mut locked, &mut after);
             (result, locked.state.next_deadline_ms())
         };
+        if self.runtime.is_lost() {
+            self.runtime.is_over();
+            return result;
+        }
         self.finish(after);
         self.arm(deadline_ms);
         result
+    }
+
+    /// Carries out what the state machine asks for; nothing of it when the host has closed the
+    /// library's descriptors.
+    fn act(self: &Arc<Self>, locked: &mut Locked, after: &mut After) {
+        while let Some(action) = locked.state.pop_action() {
+            // A flush is a write, which looks for itself.
+            let is_flush = matches!(action, Action::Link(LinkAction::Flush(_)));
+            if !is_flush && !after.looked {
+                if self.runtime.look() {
+                    while locked.state.pop_action().is_some() {}
+                    return;
+                }
+                after.looked = true;
+            }
+            self.carry_out(locked, action, after);
+        }
     }
 
     /// Wakes the timer task if a deadline is earlier than what it sleeps for.
     fn arm(&self, deadline_ms: Option<u64>) {
         let deadline_ms = deadline_ms.unwrap_or(u64::MAX);
         if deadline_ms < self.armed_ms.fetch_min(deadline_ms, Ordering::AcqRel) {
+            if self.runtime.is_over() {
+                return;
+            }
             self.timer.notify_one();
             self.runtime.attend();
         }
@@ -241,9 +305,7 @@ impl Shared {
                     receiver
                 })
             });
-            while let Some(action) = locked.state.pop_action() {
-                self.carry_out(&mut locked, action, &mut after);
-            }
+            self.act(&mut locked, &mut after);
             let held = &mut locked.held;
             if how == How::Hold {
                 // Only the first flush of a batch is held back, not that of a full one.
@@ -259,6 +321,9 @@ impl Shared {
             let flush_held = how != How::Hold && !held.is_empty();
             (result, flush_held, locked.state.next_deadline_ms())
         };
+        if self.runtime.is_lost() {
+            return Err(self.gone());
+        }
         for (id, sink) in std::mem::take(&mut after.flush) {
             match how {
                 How::Hold => link::write_now(self, id, &sink),
@@ -268,6 +333,9 @@ impl Shared {
         if flush_held {
             // This message may be behind one that was held back.
             self.flush();
+        }
+        if self.runtime.is_lost() {
+            return Err(self.gone());
         }
         self.finish(after);
         self.arm(deadline_ms);
@@ -366,6 +434,9 @@ impl Shared {
             });
         }
         if after.attend || !after.flush.is_empty() {
+            if !after.looked && self.runtime.is_over() {
+                return;
+            }
             for (_, sink) in after.flush {
                 sink.flush.notify_one();
             }

@@ -1,10 +1,29 @@
 //! What a node's state is made with, and what it asks its owner to do.
 
+use std::sync::Arc;
+
 use super::event::NodeEvent;
 use super::outbound::LinkAction;
 use crate::error::Result;
 use crate::limits;
 use crate::wire::pmd::{NodeInfo, Register};
+
+/// Turns the node objects of a PMD into what they say. The nodes of a process can share what they
+/// are all told.
+pub trait Describe: std::fmt::Debug + Send + Sync {
+    /// The node of a JSON text.
+    fn describe(&self, text: &str) -> Result<Arc<NodeInfo>>;
+}
+
+/// Shares nothing.
+#[derive(Debug)]
+struct Parse;
+
+impl Describe for Parse {
+    fn describe(&self, text: &str) -> Result<Arc<NodeInfo>> {
+        NodeInfo::parse(text).map(Arc::new)
+    }
+}
 
 /// A call that ends later, numbered by the node's state.
 pub type CallId = u64;
@@ -46,6 +65,8 @@ pub enum Action {
 pub struct Config {
     /// What it registers, with the port it listens on.
     pub node: Register,
+    /// Where its PMD is, for error texts: host and port.
+    pub pmd: String,
     /// Identity of this run; larger than that of any earlier run with the same node id.
     pub incarnation: u64,
     /// Spreads retries.
@@ -64,6 +85,8 @@ pub struct Config {
     pub queue_bytes_max: usize,
     /// Largest frame sent.
     pub frame_bytes_max: usize,
+    /// What the nodes of this process know of others.
+    pub known: Arc<dyn Describe>,
 }
 
 impl Config {
@@ -71,6 +94,7 @@ impl Config {
     pub fn new(node: Register, incarnation: u64, seed: u64) -> Self {
         Self {
             node,
+            pmd: "the PMD's port".into(),
             incarnation,
             seed,
             heartbeat_ms: None,
@@ -80,6 +104,7 @@ impl Config {
             shutdown_ms: limits::SHUTDOWN_MS,
             queue_bytes_max: limits::LINK_QUEUE_BYTES_DEFAULT,
             frame_bytes_max: limits::NODE_FRAME_BYTES_MAX,
+            known: Arc::new(Parse),
         }
     }
 }

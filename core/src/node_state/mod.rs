@@ -11,11 +11,12 @@ mod link;
 mod outbound;
 mod peers;
 mod registry_link;
+mod sending;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-pub use config::{Action, CallId, Config, Outcome, SendCounts};
+pub use config::{Action, CallId, Config, Describe, Outcome, SendCounts};
 pub use event::NodeEvent;
 pub use inbound::{Inbound, InboundId, Verdict};
 pub use outbound::{LinkAction, LinkId, Sent};
@@ -81,6 +82,7 @@ impl NodeState {
             life: Life::Starting,
             outbound: Outbound::new(
                 id,
+                config.node.alias.clone(),
                 config.incarnation,
                 config.queue_bytes_max,
                 config.frame_bytes_max,
@@ -92,6 +94,8 @@ impl NodeState {
                     may_launch: config.may_launch,
                     start_timeout_ms: config.start_timeout_ms,
                     request_timeout_ms: config.request_timeout_ms,
+                    known: config.known,
+                    pmd: config.pmd,
                 },
                 config.seed,
                 now,
@@ -140,6 +144,23 @@ impl NodeState {
         all
     }
 
+    /// The node of an id.
+    pub fn peer(&self, id: &str) -> Option<&Arc<NodeInfo>> {
+        self.peers.lookup(id).filter(|peer| peer.node_id == id)
+    }
+
+    /// Asks the PMD for a node that the table does not have yet; the call ends with the answer, or
+    /// without one. `None` when there is nothing to wait for.
+    pub fn introduce(&mut self, now: Now, id: &str) -> Option<CallId> {
+        if self.peer(id).is_some() || self.life != Life::Running {
+            return None;
+        }
+        let call = self.call();
+        let asked = self.registry.ask(now, Ask::Introduce(call, id.to_owned()));
+        self.actions.push_back(Action::PmdFlush);
+        asked.is_ok().then_some(call)
+    }
+
     /// What it sent.
     pub fn send_counts(&self) -> SendCounts {
         SendCounts {
@@ -150,6 +171,14 @@ impl NodeState {
 
     // ------------------------------------------------------------------ calls
 
+    fn check_running(&self) -> Result<()> {
+        match self.life {
+            Life::Running => Ok(()),
+            Life::Starting => Err(Error::not_started()),
+            Life::Flushing(_) | Life::Leaving(_) | Life::Stopped => Err(Error::ended()),
+        }
+    }
+
     /// A call that ends when the start has succeeded or failed.
     pub fn started(&mut self) -> CallId {
         let call = self.call();
@@ -157,139 +186,9 @@ impl NodeState {
         call
     }
 
-    /// Sends and waits: for the target's address, the connection, or room in the queue.
-    /// `Ok(None)` means that the message is in the queue already.
-    pub fn send(&mut self, now: Now, target: &str, payload: &Payload) -> Result<Option<CallId>> {
-        self.send_link(now, target, payload, true)
-    }
-
-    /// Sends without waiting. `busy` when the queue is full, `resolve_failed` when the target
-    /// is not known.
-    pub fn try_send(&mut self, now: Now, target: &str, payload: &Payload) -> Result<()> {
-        self.send_link(now, target, payload, false).map(drop)
-    }
-
-    fn send_link(
-        &mut self,
-        now: Now,
-        target: &str,
-        payload: &Payload,
-        wait: bool,
-    ) -> Result<Option<CallId>> {
-        if self.life != Life::Running {
-            return Err(Error::not_started());
-        }
-        let link = match &self.last_target {
-            Some((name, link)) if name == target => *link,
-            _ => match self.find_link(target)? {
-                Some(link) => link,
-                None => return self.send_unresolved(now, target, payload, wait).map(Some),
-            },
-        };
-        let call = wait.then_some(self.next_call);
-        let sent = self.outbound.send(link, payload, now, call)?;
-        if !self.outbound.outputs.is_empty() {
-            self.drain_outbound();
-        }
-        match (sent, call) {
-            (Sent::Waits, Some(call)) => {
-                self.next_call += 1;
-                Ok(Some(call))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    /// The link to a target in the table, and makes one if there is none.
-    fn find_link(&mut self, target: &str) -> Result<Option<LinkId>> {
-        let link = match (self.peers.link(target), self.peers.lookup(target).cloned()) {
-            (Some(link), _) => link,
-            (None, Some(info)) => self.add_link(&info)?,
-            (None, None) => return Ok(None),
-        };
-        self.last_target = Some((target.to_owned(), link));
-        Ok(Some(link))
-    }
-
-    fn add_link(&mut self, info: &NodeInfo) -> Result<LinkId> {
-        let link = self.outbound.add(info)?;
-        self.peers.set_link(&info.node_id, Some(link));
-        Ok(link)
-    }
-
-    /// The table does not know the target. It may have registered this instant, so the PMD is
-    /// asked; later messages to the same target queue up behind.
-    fn send_unresolved(
-        &mut self,
-        now: Now,
-        target: &str,
-        payload: &Payload,
-        wait: bool,
-    ) -> Result<CallId> {
-        if !wait {
-            let cause = Error::new(ErrorKind::NodeNotFound, "Node not found");
-            return Err(Error::resolve_failed(target, cause));
-        }
-        if self.resolving_count >= limits::SENDS_WAITING_MAX
-            || self.resolving_bytes + payload.len() > limits::SENDS_WAITING_BYTES_MAX
-        {
-            return Err(Error::new(
-                ErrorKind::Busy,
-                "too many sends wait for their target's address",
-            ));
-        }
-        if !self.resolving.contains_key(target) {
-            self.registry
-                .ask(now, Ask::Resolve(target.to_owned()))
-                .map_err(|cause| Error::resolve_failed(target, cause))?;
-            self.actions.push_back(Action::PmdFlush);
-        }
-        let call = self.call();
-        self.resolving_count += 1;
-        self.resolving_bytes += payload.len();
-        self.resolving
-            .entry(target.to_owned())
-            .or_default()
-            .push_back((call, payload.clone()));
-        Ok(call)
-    }
-
-    /// Sends what waited for a target, or fails it.
-    fn resolved(&mut self, now: Now, target: &str, found: Result<()>) {
-        let Some(waiting) = self.resolving.remove(target) else {
-            return;
-        };
-        for (call, payload) in waiting {
-            self.resolving_count -= 1;
-            self.resolving_bytes -= payload.len();
-            let sent = found.clone().and_then(|()| {
-                let info = self
-                    .peers
-                    .lookup(target)
-                    .cloned()
-                    .ok_or_else(|| Error::new(ErrorKind::NodeNotFound, "Node not found"))?;
-                let link = match self.peers.link(target) {
-                    Some(link) => link,
-                    None => self.add_link(&info)?,
-                };
-                self.outbound.send(link, &payload, now, Some(call))
-            });
-            let outcome = match sent {
-                Ok(Sent::Waits) => continue,
-                Ok(Sent::Queued) => Ok(()),
-                Err(cause) => Err(Error::resolve_failed(target, cause)),
-            };
-            self.actions
-                .push_back(Action::Ended(call, Outcome::Done(outcome)));
-        }
-        self.drain_outbound();
-    }
-
     /// Asks the PMD for everyone who is registered, optionally by alias prefix.
     pub fn discover(&mut self, now: Now, prefix: Option<String>) -> Result<CallId> {
-        if !matches!(self.life, Life::Running) {
-            return Err(Error::not_started());
-        }
+        self.check_running()?;
         let call = self.call();
         self.registry.ask(now, Ask::Discover(call, prefix))?;
         self.actions.push_back(Action::PmdFlush);
@@ -304,7 +203,10 @@ impl NodeState {
         }
         let call = self.call();
         self.shutdown_calls.push(call);
-        let deadline_ms = now.mono_ms.saturating_add(flush_ms);
+        let mut deadline_ms = now.mono_ms.saturating_add(flush_ms);
+        if crate::plant::active("slow_end") {
+            deadline_ms = deadline_ms.saturating_add(2_000);
+        }
         match self.life {
             Life::Starting | Life::Running => self.life = Life::Flushing(deadline_ms),
             Life::Flushing(until_ms) => self.life = Life::Flushing(until_ms.max(deadline_ms)),
@@ -322,13 +224,13 @@ impl NodeState {
             self.actions.push_back(Action::PmdFlush);
             match asked {
                 Ok(()) => self.life = Life::Leaving(now.mono_ms + self.shutdown_ms),
-                Err(_) => self.stop(&Error::not_started()),
+                Err(_) => self.stop(&Error::ended()),
             }
         }
         if let Life::Leaving(deadline_ms) = self.life
             && now.mono_ms >= deadline_ms
         {
-            self.stop(&Error::not_started());
+            self.stop(&Error::ended());
         }
     }
 
@@ -432,14 +334,18 @@ impl NodeState {
                 // Losing a PMD that just restarted does not give the others less time.
                 let running = self.grace_until_ms.filter(|at| *at > now.mono_ms);
                 self.grace_until_ms = grace.map(|ms| now.mono_ms + ms).or(running);
-                let complete = self.grace_until_ms.is_none();
-                self.peers.reconcile(nodes, complete, &mut changes);
+                let warming = self.grace_until_ms.is_some();
+                let complete = self.registry.keeps_extras();
+                self.peers.reconcile(nodes, complete, warming, &mut changes);
                 if self.life == Life::Starting {
                     // Who was there before is not news.
                     changes.retain(|change| !matches!(change, Change::Join(_)));
                 }
             }
-            Output::Join(info) => self.peers.join(info, &mut changes),
+            Output::Join(info) => {
+                let complete = self.registry.keeps_extras();
+                self.peers.join(info, complete, &mut changes);
+            }
             Output::Leave(info, cause) => self.peers.leave(&info.node_id, cause, &mut changes),
             Output::Answer(ask, result) => self.answered(now, ask, result),
         }
@@ -469,11 +375,23 @@ impl NodeState {
                     // The watch has told of it already, unless the PMD is an original whose
                     // event is still to come.
                     let mut changes = Vec::new();
-                    self.peers.join(*node, &mut changes);
+                    let complete = self.registry.keeps_extras();
+                    self.peers.join(Arc::new(*node), complete, &mut changes);
                     self.apply(now, changes);
                     Ok(())
                 });
                 self.resolved(now, &target, found);
+            }
+            Ask::Introduce(call, id) => {
+                let node = result.ok().and_then(|answer| answer.node);
+                if let Some(node) = node.filter(|node| node.node_id == id) {
+                    let mut changes = Vec::new();
+                    let complete = self.registry.keeps_extras();
+                    self.peers.join(Arc::new(*node), complete, &mut changes);
+                    self.apply(now, changes);
+                }
+                let outcome = Outcome::Done(Ok(()));
+                self.actions.push_back(Action::Ended(call, outcome));
             }
             Ask::Discover(call, prefix) => {
                 let peers = result.map(|answer| {
@@ -496,7 +414,7 @@ impl NodeState {
                     .leave(&own, LeaveCause::Unregistered, &mut changes);
                 self.apply(now, changes);
                 if matches!(self.life, Life::Leaving(_)) {
-                    self.stop(&Error::not_started());
+                    self.stop(&Error::ended());
                 }
             }
         }
@@ -670,7 +588,7 @@ impl NodeState {
     /// Ends at once, without flushing or good-byes.
     pub fn abort(&mut self) {
         if !self.registry.is_stopped() || self.life != Life::Stopped {
-            self.stop(&Error::not_started());
+            self.stop(&Error::ended());
         }
     }
 }

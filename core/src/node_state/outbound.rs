@@ -12,7 +12,7 @@ use super::event::NodeEvent;
 use super::link::{Chunk, Link, State, complete_frames};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
-use crate::names::NodeId;
+use crate::names::{Alias, NodeId};
 use crate::time::Now;
 use crate::wire::frame;
 use crate::wire::peer::{self, Payload};
@@ -81,6 +81,7 @@ pub enum Sent {
 #[derive(Debug)]
 pub(super) struct Outbound {
     own: NodeId,
+    alias: Option<Alias>,
     incarnation: u64,
     queue_bytes_max: usize,
     frame_bytes_max: usize,
@@ -105,12 +106,14 @@ pub(super) struct Outbound {
 impl Outbound {
     pub fn new(
         own: NodeId,
+        alias: Option<Alias>,
         incarnation: u64,
         queue_bytes_max: usize,
         frame_bytes_max: usize,
     ) -> Self {
         Self {
             own,
+            alias,
             incarnation,
             queue_bytes_max,
             frame_bytes_max,
@@ -341,6 +344,7 @@ impl Outbound {
 
     /// The next bytes to write. `chunk_done` has to follow before there are more.
     pub fn take_chunk(&mut self, id: LinkId, now: Now) -> Option<(u64, Vec<u8>)> {
+        let alias = self.alias.clone();
         let link = self.get(id)?;
         if link.state != State::Up || link.chunk.is_some() {
             return None;
@@ -352,7 +356,7 @@ impl Outbound {
             let stream = (link.incarnation, link.connection, link.written);
             // Its size is that of two names and some numbers.
             let _ = frame::append(&mut bytes, usize::MAX, |out| {
-                peer::append_open(out, &link.head, stream, now.wall_ms);
+                peer::append_open(out, &link.head, stream, alias.as_ref(), now.wall_ms);
             });
             bytes.extend_from_slice(&queue);
             bytes

@@ -1,18 +1,70 @@
 //! The table of known nodes, kept right by the watch: it is the alias cache as well.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::outbound::LinkId;
 use crate::wire::pmd::{LeaveCause, NodeInfo};
 
+/// What is known of a node beside what the PMD says.
 #[derive(Debug)]
 struct Peer {
-    info: Arc<NodeInfo>,
     link: Option<LinkId>,
+    /// Capabilities and metadata are known: a PMD that keeps them told of it.
+    complete: bool,
     /// Not seen since the PMD restarted; gone for good when the grace period ends.
     unconfirmed: bool,
 }
+
+/// A node as the key of its id. What the PMD says is shared by all nodes of a process that know
+/// it, and names are not copied: with many nodes in one process, tables grow by the square.
+#[derive(Debug)]
+struct ById(Arc<NodeInfo>);
+
+/// A node as the key of its alias.
+#[derive(Debug)]
+struct ByAlias(Arc<NodeInfo>);
+
+impl ById {
+    fn name(&self) -> &str {
+        &self.0.node_id
+    }
+}
+
+impl ByAlias {
+    fn name(&self) -> &str {
+        self.0.alias.as_deref().unwrap_or_default()
+    }
+}
+
+macro_rules! named {
+    ($key:ident) => {
+        impl Borrow<str> for $key {
+            fn borrow(&self) -> &str {
+                self.name()
+            }
+        }
+
+        impl Hash for $key {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.name().hash(state);
+            }
+        }
+
+        impl PartialEq for $key {
+            fn eq(&self, other: &Self) -> bool {
+                self.name() == other.name()
+            }
+        }
+
+        impl Eq for $key {}
+    };
+}
+
+named!(ById);
+named!(ByAlias);
 
 /// A difference between two views of the registry.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,22 +76,28 @@ pub(super) enum Change {
 
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    by_id: HashMap<String, Peer>,
-    by_alias: HashMap<String, String>,
+    by_id: HashMap<ById, Peer>,
+    by_alias: HashSet<ByAlias>,
     unconfirmed: usize,
 }
 
 impl Peers {
-    /// The node of an alias or, failing that, of a node id.
-    pub fn lookup(&self, name: &str) -> Option<&Arc<NodeInfo>> {
-        let id = self.by_alias.get(name).map_or(name, String::as_str);
-        self.by_id.get(id).map(|peer| &peer.info)
+    fn find(&self, name: &str) -> Option<(&Arc<NodeInfo>, &Peer)> {
+        let found = self.by_id.get_key_value(name).or_else(|| {
+            let ByAlias(info) = self.by_alias.get(name)?;
+            self.by_id.get_key_value(&*info.node_id)
+        });
+        found.map(|(ById(info), peer)| (info, peer))
     }
 
-    /// The link to a node, found by alias or node id.
+    /// The node of an id or, failing that, of an alias.
+    pub fn lookup(&self, name: &str) -> Option<&Arc<NodeInfo>> {
+        self.find(name).map(|(info, _)| info)
+    }
+
+    /// The link to a node, found by node id or alias.
     pub fn link(&self, name: &str) -> Option<LinkId> {
-        let id = self.by_alias.get(name).map_or(name, String::as_str);
-        self.by_id.get(id)?.link
+        self.find(name)?.1.link
     }
 
     pub fn set_link(&mut self, id: &str, link: Option<LinkId>) {
@@ -54,7 +112,7 @@ impl Peers {
 
     /// Everyone, in order of node id.
     pub fn all(&self) -> Vec<Arc<NodeInfo>> {
-        let mut all: Vec<_> = self.by_id.values().map(|peer| peer.info.clone()).collect();
+        let mut all: Vec<_> = self.by_id.keys().map(|key| key.0.clone()).collect();
         all.sort_by(|a, b| a.node_id.cmp(&b.node_id));
         all
     }
@@ -63,81 +121,99 @@ impl Peers {
         self.unconfirmed > 0
     }
 
-    fn confirm(&mut self, id: &str) {
-        if let Some(peer) = self.by_id.get_mut(id)
-            && std::mem::take(&mut peer.unconfirmed)
-        {
-            self.unconfirmed -= 1;
-        }
-    }
-
     /// A node joined, or was in a snapshot. A node known with other properties left first.
-    pub fn join(&mut self, info: NodeInfo, changes: &mut Vec<Change>) {
-        let id = info.node_id.clone();
-        if let Some(known) = self.by_id.get_mut(&id) {
-            if known.info.same_registration(&info) {
-                known.info = Arc::new(info);
-                self.confirm(&id);
-                return;
+    ///
+    /// `complete` says that the PMD keeps capabilities and metadata. One that does not, as the
+    /// originals', says nothing about them, and who was known with some is still the same.
+    pub fn join(&mut self, info: Arc<NodeInfo>, complete: bool, changes: &mut Vec<Change>) {
+        if let Some((ById(known), peer)) = self.by_id.get_key_value(&*info.node_id) {
+            let comparable = peer.complete && complete || crate::plant::active("kind_matters");
+            let same = if comparable {
+                known.same_registration(&info)
+            } else {
+                known.same_address(&info)
+            };
+            if same {
+                let less = peer.complete && !complete;
+                return self.again(info, less, complete);
             }
-            self.leave(&id, LeaveCause::Replaced, changes);
+            self.leave(&info.node_id, LeaveCause::Replaced, changes);
         }
-        if let Some(alias) = &info.alias {
+        if let Some(alias) = info.alias.as_deref().filter(|alias| !alias.is_empty()) {
             // Whoever held the alias before is gone: the registry gives it to one node only.
-            if let Some(holder) = self.by_alias.get(alias).cloned() {
+            if let Some(ByAlias(holder)) = self.by_alias.get(alias) {
+                let holder = holder.node_id.clone();
                 self.leave(&holder, LeaveCause::Unknown, changes);
             }
-            self.by_alias.insert(alias.clone(), id.clone());
+            self.by_alias.insert(ByAlias(info.clone()));
         }
-        let info = Arc::new(info);
-        self.by_id.insert(
-            id,
-            Peer {
-                info: info.clone(),
-                link: None,
-                unconfirmed: false,
-            },
-        );
+        let peer = Peer {
+            link: None,
+            complete,
+            unconfirmed: false,
+        };
+        self.by_id.insert(ById(info.clone()), peer);
         changes.push(Change::Join(info));
+    }
+
+    /// The same registration is told of again, with `less` than is known.
+    fn again(&mut self, info: Arc<NodeInfo>, less: bool, complete: bool) {
+        let Some((ById(known), mut peer)) = self.by_id.remove_entry(&*info.node_id) else {
+            return;
+        };
+        self.unconfirmed -= usize::from(std::mem::take(&mut peer.unconfirmed));
+        peer.complete |= complete;
+        let info = if less { known } else { info };
+        if info.alias.as_deref().is_some_and(|alias| !alias.is_empty()) {
+            self.by_alias.replace(ByAlias(info.clone()));
+        }
+        self.by_id.insert(ById(info), peer);
     }
 
     /// A node left; nothing happens when it is not known.
     pub fn leave(&mut self, id: &str, cause: LeaveCause, changes: &mut Vec<Change>) {
-        let Some(peer) = self.by_id.remove(id) else {
+        let Some((ById(info), peer)) = self.by_id.remove_entry(id) else {
             return;
         };
         self.unconfirmed -= usize::from(peer.unconfirmed);
-        if let Some(alias) = &peer.info.alias
-            && self.by_alias.get(alias).is_some_and(|holder| holder == id)
+        if let Some(alias) = &info.alias
+            && let Some(ByAlias(holder)) = self.by_alias.get(&**alias)
+            && holder.node_id == id
         {
-            self.by_alias.remove(alias);
+            self.by_alias.remove(&**alias);
         }
-        changes.push(Change::Leave(peer.info, cause, peer.link));
+        changes.push(Change::Leave(info, cause, peer.link));
     }
 
-    /// Takes a snapshot. Who is missing from it left, or, when the PMD may not know everyone
-    /// yet, stays unconfirmed.
-    pub fn reconcile(&mut self, nodes: Vec<NodeInfo>, complete: bool, changes: &mut Vec<Change>) {
-        let present: std::collections::HashSet<String> =
-            nodes.iter().map(|node| node.node_id.clone()).collect();
+    /// Takes a snapshot; `complete` as for [`Self::join`]. Who is missing from it left, or, when
+    /// the PMD may not know everyone yet, `warming`, stays unconfirmed.
+    pub fn reconcile(
+        &mut self,
+        nodes: Vec<Arc<NodeInfo>>,
+        complete: bool,
+        warming: bool,
+        changes: &mut Vec<Change>,
+    ) {
+        let present: HashSet<&str> = nodes.iter().map(|node| &*node.node_id).collect();
         let mut missing: Vec<String> = self
             .by_id
             .keys()
-            .filter(|id| !present.contains(*id))
-            .cloned()
+            .map(ById::name)
+            .filter(|id| !present.contains(id))
+            .map(str::to_owned)
             .collect();
         missing.sort_unstable();
         for id in missing {
-            if complete {
+            if !warming {
                 self.leave(&id, LeaveCause::Unknown, changes);
-            } else if let Some(peer) = self.by_id.get_mut(&id)
+            } else if let Some(peer) = self.by_id.get_mut(&*id)
                 && !std::mem::replace(&mut peer.unconfirmed, true)
             {
                 self.unconfirmed += 1;
             }
         }
         for node in nodes {
-            self.join(node, changes);
+            self.join(node, complete, changes);
         }
     }
 
@@ -147,7 +223,7 @@ impl Peers {
             .by_id
             .iter()
             .filter(|(_, peer)| peer.unconfirmed)
-            .map(|(id, _)| id.clone())
+            .map(|(key, _)| key.name().to_owned())
             .collect();
         gone.sort_unstable();
         for id in gone {
@@ -160,8 +236,8 @@ impl Peers {
 mod tests {
     use super::*;
 
-    fn node(id: &str, alias: Option<&str>, port: u16) -> NodeInfo {
-        NodeInfo {
+    fn node(id: &str, alias: Option<&str>, port: u16) -> Arc<NodeInfo> {
+        Arc::new(NodeInfo {
             node_id: id.into(),
             alias: alias.map(Into::into),
             host: "localhost".into(),
@@ -169,7 +245,7 @@ mod tests {
             last_heartbeat: 0,
             caps: Vec::new(),
             meta: None,
-        }
+        })
     }
 
     fn told(changes: &[Change]) -> Vec<String> {
@@ -183,29 +259,32 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_wins_over_a_node_id() {
+    fn a_node_id_wins_over_an_alias() {
         let (mut peers, mut changes) = (Peers::default(), Vec::new());
-        peers.join(node("x", None, 1), &mut changes);
-        peers.join(node("y", Some("x"), 2), &mut changes);
-        assert_eq!(peers.lookup("x").unwrap().node_id, "y");
+        peers.join(node("x", None, 1), true, &mut changes);
+        peers.join(node("y", Some("x"), 2), true, &mut changes);
+        assert_eq!(peers.lookup("x").unwrap().node_id, "x");
         assert_eq!(peers.lookup("y").unwrap().node_id, "y");
         assert!(peers.lookup("z").is_none());
+        peers.leave("x", LeaveCause::Closed, &mut changes);
+        assert_eq!(peers.lookup("x").unwrap().node_id, "y");
     }
 
     #[test]
     fn a_restarted_pmd_invents_nothing() {
         let (mut peers, mut changes) = (Peers::default(), Vec::new());
         for (id, port) in [("a", 1), ("b", 2), ("c", 3)] {
-            peers.join(node(id, None, port), &mut changes);
+            peers.join(node(id, None, port), true, &mut changes);
         }
         changes.clear();
         peers.reconcile(
             vec![node("a", None, 1), node("d", None, 4)],
-            false,
+            true,
+            true,
             &mut changes,
         );
         assert_eq!(told(&changes), ["+d"]);
-        peers.join(node("b", None, 2), &mut changes);
+        peers.join(node("b", None, 2), true, &mut changes);
         assert_eq!(told(&changes), ["+d"]);
         assert!(peers.has_unconfirmed());
         peers.expire_unconfirmed(&mut changes);
@@ -216,24 +295,50 @@ mod tests {
     #[test]
     fn other_capabilities_are_another_registration() {
         let (mut peers, mut changes) = (Peers::default(), Vec::new());
-        peers.join(node("a", Some("s"), 1), &mut changes);
+        peers.join(node("a", Some("s"), 1), true, &mut changes);
         let mut again = node("a", Some("s"), 1);
-        again.last_heartbeat = 7;
-        peers.join(again.clone(), &mut changes);
-        again.caps = vec!["link".into()];
-        peers.join(again, &mut changes);
+        Arc::make_mut(&mut again).last_heartbeat = 7;
+        peers.join(again.clone(), true, &mut changes);
+        Arc::make_mut(&mut again).caps = vec!["link".into()];
+        peers.join(again, true, &mut changes);
         assert_eq!(told(&changes), ["+a", "-a replaced", "+a"]);
+    }
+
+    #[test]
+    fn a_pmd_that_keeps_less_tells_of_the_same_registration() {
+        let (mut peers, mut changes) = (Peers::default(), Vec::new());
+        let mut full = node("a", Some("s"), 1);
+        Arc::make_mut(&mut full).caps = vec!["link".into()];
+        peers.join(full.clone(), true, &mut changes);
+        changes.clear();
+        // Ours, an original, ours again: what is known is neither lost nor another node.
+        peers.reconcile(vec![node("a", Some("s"), 1)], false, true, &mut changes);
+        assert_eq!(peers.lookup("a").unwrap().caps, ["link"]);
+        peers.reconcile(vec![full.clone()], true, true, &mut changes);
+        assert_eq!(told(&changes), [""; 0]);
+        // An original first: the capabilities that another PMD tells of are no other node.
+        peers.join(node("b", None, 2), false, &mut changes);
+        changes.clear();
+        let mut b = node("b", None, 2);
+        Arc::make_mut(&mut b).caps = vec!["link".into()];
+        peers.join(b.clone(), true, &mut changes);
+        assert_eq!(peers.lookup("b").unwrap().caps, ["link"]);
+        assert_eq!(told(&changes), [""; 0]);
+        // What is another address is another registration, whoever tells.
+        peers.join(node("b", None, 3), false, &mut changes);
+        assert_eq!(told(&changes), ["-b replaced", "+b"]);
     }
 
     #[test]
     fn a_complete_snapshot_is_the_truth() {
         let (mut peers, mut changes) = (Peers::default(), Vec::new());
-        peers.join(node("a", Some("s"), 1), &mut changes);
-        peers.join(node("b", None, 2), &mut changes);
+        peers.join(node("a", Some("s"), 1), true, &mut changes);
+        peers.join(node("b", None, 2), true, &mut changes);
         changes.clear();
         peers.reconcile(
             vec![node("n", Some("s"), 9), node("b", None, 3)],
             true,
+            false,
             &mut changes,
         );
         assert_eq!(told(&changes), ["-a unknown", "+n", "-b replaced", "+b"]);

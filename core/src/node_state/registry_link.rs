@@ -1,15 +1,19 @@
 //! A node's connection to its PMD: connect, greet, register, watch, and over again for ever.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
 
 use super::CallId;
+use super::config::Describe;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Rng;
 use crate::limits;
 use crate::time::{Now, earliest};
 use crate::wire::frame;
 use crate::wire::pmd::{
-    Answer, Capabilities, FromPmd, LeaveCause, NodeInfo, Register, ToPmd, append_request,
+    Answer, Capabilities, FromPmd, LeaveCause, NodeInfo, Register, Snapshot, ToPmd, append_request,
     parse_from_pmd,
 };
 
@@ -17,12 +21,15 @@ use crate::wire::pmd::{
 #[derive(Debug, Clone)]
 pub(super) struct Config {
     pub node: Register,
+    /// Where the PMD is, for error texts: host and port.
+    pub pmd: String,
     /// Send a heartbeat this often; `None` = never.
     pub heartbeat_ms: Option<u64>,
     /// Whether a PMD may be launched when none answers.
     pub may_launch: bool,
     pub start_timeout_ms: u64,
     pub request_timeout_ms: u64,
+    pub known: Arc<dyn Describe>,
 }
 
 /// A question the node has for the PMD.
@@ -30,6 +37,8 @@ pub(super) struct Config {
 pub(super) enum Ask {
     Resolve(String),
     Discover(CallId, Option<String>),
+    /// Who has an id, to know its alias.
+    Introduce(CallId, String),
     Unregister,
 }
 
@@ -56,9 +65,9 @@ pub(super) enum Output {
     Refused(Error),
     StartFailed(Error),
     /// Everyone who is registered; `grace_ms` is set when the PMD may not know all yet.
-    Snapshot(Vec<NodeInfo>, Option<u64>),
-    Join(NodeInfo),
-    Leave(NodeInfo, LeaveCause),
+    Snapshot(Vec<Arc<NodeInfo>>, Option<u64>),
+    Join(Arc<NodeInfo>),
+    Leave(Arc<NodeInfo>, LeaveCause),
     Answer(Ask, Result<Answer>),
 }
 
@@ -89,6 +98,8 @@ pub(super) struct RegistryLink {
     last_error: Option<Error>,
     failures: u32,
     strikes: u32,
+    /// What the PMD said that is no answer to a request: why it is about to hang up.
+    last_words: Option<Error>,
     /// Not before this may a lost PMD be launched anew by this node.
     launch_after_ms: u64,
     heartbeat_at_ms: Option<u64>,
@@ -116,6 +127,7 @@ impl RegistryLink {
             last_error: None,
             failures: 0,
             strikes: 0,
+            last_words: None,
             launch_after_ms: now.mono_ms,
             heartbeat_at_ms: None,
             epoch: None,
@@ -131,6 +143,11 @@ impl RegistryLink {
 
     pub fn is_stopped(&self) -> bool {
         self.phase == Phase::Stopped
+    }
+
+    /// Whether the PMD keeps capabilities and metadata of nodes; an original does not.
+    pub fn keeps_extras(&self) -> bool {
+        self.caps.meta
     }
 
     fn wanted_caps(&self) -> Capabilities {
@@ -167,11 +184,11 @@ impl RegistryLink {
             _ => None,
         };
         let name = match &ask {
-            Ask::Resolve(name) => name.clone(),
+            Ask::Resolve(name) | Ask::Introduce(_, name) => name.clone(),
             _ => String::new(),
         };
         let request = match &ask {
-            Ask::Resolve(_) => ToPmd::Resolve(&name),
+            Ask::Resolve(_) | Ask::Introduce(..) => ToPmd::Resolve(&name),
             Ask::Discover(..) => ToPmd::List(prefix.as_deref()),
             Ask::Unregister => ToPmd::Unregister(own.as_str()),
         };
@@ -225,7 +242,10 @@ impl RegistryLink {
     }
 
     pub fn closed(&mut self, now: Now, error: Error) {
+        let error = self.last_words.take().unwrap_or(error);
         match self.phase {
+            // It is a PMD, and may have room later.
+            Phase::Greeting { .. } if error.kind() == ErrorKind::Busy => self.lose(now, error),
             Phase::Greeting { .. } => {
                 // A PMD that is just ending closes like this as well; a stranger does it again.
                 self.strikes += 1;
@@ -241,12 +261,17 @@ impl RegistryLink {
 
     fn not_a_pmd(&mut self, now: Now, cause: Error) {
         self.strikes = 0;
+        let pmd = &self.config.pmd;
         let text = if cause.kind() == ErrorKind::Timeout {
-            "something accepts connections on the PMD's port, but does not answer: it is not a \
-             distflow PMD, or one that hangs"
+            format!(
+                "something accepts connections on {pmd}, but does not answer: it is not a \
+                 distflow PMD, or one that hangs"
+            )
         } else {
-            "something answers on the PMD's port, but it is not a distflow PMD (Erlang's epmd \
-             also uses port 4369); stop it or choose another port"
+            format!(
+                "something answers on {pmd}, but it is not a distflow PMD (Erlang's epmd \
+                 also uses port 4369); stop it or choose another port"
+            )
         };
         let error = Error::new(ErrorKind::NotPmd, text).because(cause);
         self.outputs.push(Output::Drop);
@@ -303,6 +328,11 @@ impl RegistryLink {
         } else {
             limits::RECONNECT_MS_MAX
         };
+        let longest = if crate::plant::active("slow_reconnect") {
+            8 * longest
+        } else {
+            longest
+        };
         let step = (limits::RECONNECT_MS_MIN << self.failures.min(16)).min(longest);
         self.failures += 1;
         // Between half and all of the step, so that many nodes do not come in lockstep.
@@ -330,21 +360,28 @@ impl RegistryLink {
                 request_id,
                 payload,
             } => {
+                if request_id.is_none() {
+                    self.last_words = Answer::parse_last_words(payload);
+                }
                 let pending = request_id.and_then(|id| self.pending.remove(&id));
                 // A late answer after a timeout is ignored.
-                if let Some((purpose, _)) = pending {
-                    let answer = Answer::parse(payload);
-                    self.answered(now, purpose, answer);
+                match pending {
+                    Some((Purpose::Watch, _)) => self.watching(now, Snapshot::parse(payload))?,
+                    Some((Purpose::Snapshot, _)) => self.listed(now, Snapshot::parse(payload))?,
+                    Some((purpose, _)) => self.answered(now, purpose, Answer::parse(payload)),
+                    None => {}
                 }
             }
             FromPmd::Join { peer, rev } => {
+                let peer = self.config.known.describe(peer.get())?;
                 if self.in_order(now, rev) {
-                    self.outputs.push(Output::Join(*peer));
+                    self.outputs.push(Output::Join(peer));
                 }
             }
             FromPmd::Leave { peer, rev, cause } => {
+                let peer = self.config.known.describe(peer.get())?;
                 if self.in_order(now, rev) {
-                    self.outputs.push(Output::Leave(*peer, cause));
+                    self.outputs.push(Output::Leave(peer, cause));
                 }
             }
             FromPmd::Probe(number) => {
@@ -436,26 +473,8 @@ impl RegistryLink {
                     self.lose(now, error);
                 }
             }
-            (Purpose::Watch, Ok(answer)) => match (answer.nodes, answer.rev) {
-                (Some(nodes), Some(rev)) => {
-                    self.rev = Some(rev);
-                    let restarted = self.epoch.is_some() && self.epoch != answer.epoch;
-                    self.epoch = answer.epoch;
-                    let grace = restarted.then_some(answer.warming.max(1));
-                    self.snapshot(nodes, grace);
-                }
-                _ => self.request(now, ToPmd::List(None), Purpose::Snapshot),
-            },
-            (Purpose::Snapshot, Ok(answer)) => {
-                // An original does not say whether it restarted, so it may have.
-                let again = !self.starting && self.phase != Phase::Ready;
-                let nodes = answer.nodes.unwrap_or_default();
-                self.snapshot(nodes, again.then_some(limits::WARMING_MS));
-            }
-            (Purpose::Watch | Purpose::Snapshot, Err(error)) => {
-                self.outputs.push(Output::Drop);
-                self.lose(now, error);
-            }
+            // These have answers of their own.
+            (Purpose::Watch | Purpose::Snapshot, _) => {}
             (Purpose::Heartbeat, Err(error)) if error.kind() == ErrorKind::NodeNotFound => {
                 self.join(now);
             }
@@ -464,7 +483,59 @@ impl RegistryLink {
         }
     }
 
-    fn snapshot(&mut self, nodes: Vec<NodeInfo>, grace: Option<u64>) {
+    fn nodes(&self, texts: &[&RawValue]) -> Result<Vec<Arc<NodeInfo>>> {
+        let nodes = texts.iter();
+        nodes
+            .map(|text| self.config.known.describe(text.get()))
+            .collect()
+    }
+
+    /// The answer to `watch`.
+    fn watching(&mut self, now: Now, answer: Result<Snapshot<'_>>) -> Result<()> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.not_watching(now, error);
+                return Ok(());
+            }
+        };
+        let (Some(nodes), Some(rev)) = (&answer.nodes, answer.rev) else {
+            self.request(now, ToPmd::List(None), Purpose::Snapshot);
+            return Ok(());
+        };
+        let nodes = self.nodes(nodes)?;
+        self.rev = Some(rev);
+        // The one before may have been an original, which has no epoch.
+        let restarted = !self.starting
+            && self.epoch != answer.epoch
+            && !(crate::plant::active("kind_restarts") && self.epoch.is_none());
+        self.epoch = answer.epoch;
+        let grace = restarted.then_some(answer.warming.max(1));
+        self.snapshot(nodes, grace);
+        Ok(())
+    }
+
+    /// The list of an original, which gives no snapshot with `watch`.
+    fn listed(&mut self, now: Now, answer: Result<Snapshot<'_>>) -> Result<()> {
+        match answer {
+            Ok(answer) => {
+                // An original does not say whether it restarted, so it may have.
+                let again = !self.starting && self.phase != Phase::Ready;
+                self.epoch = None;
+                let nodes = self.nodes(&answer.nodes.unwrap_or_default())?;
+                self.snapshot(nodes, again.then_some(limits::WARMING_MS));
+            }
+            Err(error) => self.not_watching(now, error),
+        }
+        Ok(())
+    }
+
+    fn not_watching(&mut self, now: Now, error: Error) {
+        self.outputs.push(Output::Drop);
+        self.lose(now, error);
+    }
+
+    fn snapshot(&mut self, nodes: Vec<Arc<NodeInfo>>, grace: Option<u64>) {
         let grace = grace.filter(|_| !crate::plant::active("no_grace"));
         self.outputs.push(Output::Snapshot(nodes, grace));
         if self.phase == Phase::Joining {
@@ -490,13 +561,7 @@ impl RegistryLink {
 
     pub fn tick(&mut self, now: Now) {
         if self.starting && now.mono_ms >= self.start_deadline_ms {
-            let mut error = Error::new(
-                ErrorKind::PmdUnavailable,
-                format!("no PMD answered within {} ms", self.config.start_timeout_ms),
-            );
-            if let Some(cause) = self.last_error.take() {
-                error = error.because(cause);
-            }
+            let error = self.not_in_time();
             self.outputs.push(Output::Drop);
             self.fail_start(error);
         }
@@ -518,6 +583,32 @@ impl RegistryLink {
             self.request(now, request, Purpose::Heartbeat);
         }
         self.expire_requests(now);
+    }
+
+    /// The error of a start whose time is over. Its text has the cause, since not every language
+    /// shows another error's.
+    fn not_in_time(&mut self) -> Error {
+        let Config {
+            pmd,
+            start_timeout_ms,
+            ..
+        } = &self.config;
+        let text = format!("no PMD answered on {pmd} within {start_timeout_ms} ms");
+        let Some(cause) = self.last_error.take() else {
+            let doing = match self.phase {
+                Phase::Launching => "one was being launched",
+                Phase::Greeting { .. } => "what listens there had not answered yet",
+                Phase::Joining => "it was being asked to register this node",
+                _ => "the connection was not made yet",
+            };
+            return Error::new(ErrorKind::PmdUnavailable, format!("{text}: {doing}"));
+        };
+        let kind = match cause.kind() {
+            ErrorKind::Busy => ErrorKind::Busy,
+            _ => ErrorKind::PmdUnavailable,
+        };
+        // The deepest one says most: what the system said.
+        Error::new(kind, format!("{text}: {}", cause.root())).because(cause)
     }
 
     fn expire_requests(&mut self, now: Now) {

@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::net;
+#[cfg(unix)]
+use crate::runtime::Readable;
 use crate::wire::frame::{self, FrameReader};
 use crate::wire::pmd::{
-    Answer, Capabilities, FromPmd, LeaveCause, NodeInfo, Register, ToPmd, append_request,
-    parse_from_pmd,
+    Answer, Capabilities, FromPmd, LeaveCause, NodeInfo, PmdStatus, Register, ToPmd,
+    append_request, parse_from_pmd,
 };
 
 /// A change seen by a watching client.
@@ -37,6 +39,8 @@ pub struct PmdClient {
     /// What the socket was last told.
     write_timeout: Option<Duration>,
     caps: Capabilities,
+    /// What the PMD said that is no answer to a request: why it is about to hang up.
+    last_words: Option<Error>,
 }
 
 /// Ends what a [`PmdClient`] waits for, from another thread.
@@ -98,6 +102,7 @@ impl PmdClient {
             timeout,
             write_timeout: None,
             caps: Capabilities::default(),
+            last_words: None,
         })
     }
 
@@ -125,6 +130,7 @@ impl PmdClient {
                     Capabilities::from_names(answer.caps.iter().map(String::as_str)).and(wanted);
                 Ok(())
             }
+            Err(error) if error.kind() == ErrorKind::Busy => Err(no_room(host, port, &error)),
             // An original says `Unknown message type` and is spoken to as an original.
             Err(error) if error.kind() == ErrorKind::Refused => Ok(()),
             // The caller was in more of a hurry than a PMD may be asked to be.
@@ -219,6 +225,25 @@ impl PmdClient {
         }
     }
 
+    /// What the PMD says of itself.
+    ///
+    /// Errors: `refused` from an original or an earlier version.
+    pub fn status(&mut self) -> Result<PmdStatus> {
+        let answer = self.request(ToPmd::Status)?;
+        answer.status.map(|status| *status).ok_or_else(|| {
+            Error::new(
+                ErrorKind::InvalidMessage,
+                "the PMD's answer to status has no status",
+            )
+        })
+    }
+
+    /// Asks the PMD to share its port, which gives its nodes, and then (`done`) to end.
+    pub(super) fn take_over(&mut self, done: bool) -> Result<Vec<NodeInfo>> {
+        let answer = self.request(ToPmd::TakeOver { done })?;
+        Ok(answer.nodes.unwrap_or_default())
+    }
+
     /// Ends the PMD.
     pub fn shutdown(&mut self) -> Result<()> {
         self.request(ToPmd::Shutdown).map(drop)
@@ -234,6 +259,52 @@ impl PmdClient {
             }
         }
         Ok(self.events.pop_front())
+    }
+
+    /// The next event that has arrived; waits for none.
+    pub fn try_event(&mut self) -> Result<Option<PmdEvent>> {
+        let mut chunk = [0u8; 16 << 10];
+        loop {
+            while self.events.is_empty()
+                && let Some(body) = self.reader.next_frame()?
+            {
+                self.take(&body)?;
+            }
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
+            }
+            match self.read_at_once(&mut chunk) {
+                Ok(0) => return Err(Error::not_connected()),
+                Ok(read) => self.reader.push(&chunk[..read]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if is_over(&error) => return Ok(None),
+                Err(error) => return Err(broken(&error)),
+            }
+        }
+    }
+
+    /// Puts an event back that [`PmdClient::try_event`] gave: it is the next one again.
+    pub fn put_back(&mut self, event: PmdEvent) {
+        self.events.push_front(event);
+    }
+
+    fn read_at_once(&mut self, chunk: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.set_nonblocking(true)?;
+        let read = self.stream.read(chunk);
+        self.stream.set_nonblocking(false)?;
+        read
+    }
+
+    /// Tells when something has arrived from the PMD, for waits without a lock on the client.
+    ///
+    /// Errors: `io` when there are no more file descriptors.
+    #[cfg(unix)]
+    pub fn arrivals(&self) -> Result<Readable> {
+        let stream = self
+            .stream
+            .try_clone()
+            .map_err(|error| Error::io("cannot duplicate the connection to the PMD", &error))?;
+        Readable::new(stream.into())
     }
 
     fn request(&mut self, request: ToPmd<'_>) -> Result<Answer> {
@@ -292,20 +363,24 @@ impl PmdClient {
                 request_id: Some(id),
                 payload,
             } => return Ok(Some((id, Answer::parse(payload)))),
-            FromPmd::Join { peer, .. } => self.events.push_back(PmdEvent::Join(*peer)),
-            FromPmd::Leave { peer, cause, .. } => {
-                self.events.push_back(PmdEvent::Leave(*peer, cause));
+            FromPmd::Join { peer, .. } => {
+                let peer = NodeInfo::parse(peer.get())?;
+                self.events.push_back(PmdEvent::Join(peer));
             }
-            FromPmd::Response { .. } | FromPmd::Probe(_) | FromPmd::Other => {}
+            FromPmd::Leave { peer, cause, .. } => {
+                let peer = NodeInfo::parse(peer.get())?;
+                self.events.push_back(PmdEvent::Leave(peer, cause));
+            }
+            FromPmd::Response { payload, .. } => {
+                self.last_words = Answer::parse_last_words(payload);
+            }
+            FromPmd::Probe(_) | FromPmd::Other => {}
         }
         Ok(None)
     }
 
     /// The next frame; `None` when the deadline passed first. No deadline is none.
     fn receive(&mut self, deadline: Option<Instant>) -> Result<Option<bytes::Bytes>> {
-        let broken = |error: &std::io::Error| {
-            Error::not_connected().because(Error::io("read from the PMD", error))
-        };
         let mut chunk = [0u8; 16 << 10];
         loop {
             if let Some(body) = self.reader.next_frame()? {
@@ -319,11 +394,13 @@ impl PmdClient {
                 .set_read_timeout(left.map(|left| left.min(SOCKET_TIMEOUT_MAX)))
                 .map_err(|error| broken(&error))?;
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(Error::not_connected()),
+                Ok(0) => return Err(self.last_words.take().unwrap_or_else(Error::not_connected)),
                 Ok(read) => self.reader.push(&chunk[..read]),
                 Err(error) if is_over(&error) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(broken(&error)),
+                Err(error) => {
+                    return Err(self.last_words.take().unwrap_or_else(|| broken(&error)));
+                }
             }
         }
     }
@@ -332,11 +409,22 @@ impl PmdClient {
 /// Some systems refuse longer times; who waits longer waits again.
 const SOCKET_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+fn broken(error: &std::io::Error) -> Error {
+    Error::not_connected().because(Error::io("read from the PMD", error))
+}
+
 /// Whether a socket's time for one read or write is over; systems differ in how they say so.
 fn is_over(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+    )
+}
+
+fn no_room(host: &str, port: u16, said: &Error) -> Error {
+    Error::new(
+        ErrorKind::Busy,
+        format!("the PMD on {host}:{port} takes no more connections: {said}"),
     )
 }
 

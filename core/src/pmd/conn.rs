@@ -7,6 +7,8 @@ use mio::net::TcpStream;
 #[cfg(unix)]
 use crate::fork::CloseInChild;
 use crate::limits;
+use crate::registry::{Feeds, Outgoing};
+use crate::wire::frame;
 
 #[derive(Debug)]
 pub(super) struct Conn {
@@ -19,13 +21,18 @@ pub(super) struct Conn {
     pub pending: Vec<u8>,
     /// When the incomplete frame began; 0 = none.
     pub partial_since_ms: u64,
+    /// A frame of it has been complete: whoever speaks here knows the protocol.
+    pub has_spoken: bool,
     /// Whether `Server::partials` has an entry for it; one is enough.
     pub partial_watched: bool,
-    pub out: Vec<u8>,
-    /// Event bytes among `out`, at most.
-    pub event_bytes: usize,
+    pub out: Outgoing,
     pub state: ConnState,
+    /// An answer waits to be written in this turn.
     pub dirty: bool,
+    /// It is among those whose events wait to be written.
+    pub behind: bool,
+    /// The socket takes nothing until it says so.
+    pub blocked: bool,
     pub paused: bool,
 }
 
@@ -38,18 +45,32 @@ impl Conn {
             generation,
             pending: Vec::new(),
             partial_since_ms: 0,
+            has_spoken: false,
             partial_watched: false,
-            out: Vec::new(),
-            event_bytes: 0,
+            out: Outgoing::default(),
             state: ConnState::Open,
             dirty: false,
+            behind: false,
+            blocked: false,
             paused: false,
         }
     }
 
+    /// When the incomplete frame has to be complete. Fewer than four bytes from someone who has
+    /// not spoken yet are hardly a frame in the making.
+    pub fn partial_deadline_ms(&self, frame_deadline_ms: u64) -> u64 {
+        let is_header = self.pending.len() < frame::HEADER_BYTES && !self.has_spoken;
+        let time_ms = if is_header {
+            limits::FIRST_BYTES_MS.min(frame_deadline_ms)
+        } else {
+            frame_deadline_ms
+        };
+        self.partial_since_ms + time_ms
+    }
+
     /// Whether its requests have to wait: for a name, or for it to read its answers.
     pub fn is_held(&self) -> bool {
-        self.paused || self.out.len() > limits::ANSWERS_BYTES_MAX
+        self.paused || self.out.answer_bytes() > limits::ANSWERS_BYTES_MAX
     }
 
     /// Whether nothing more comes, of a connection that may not be read.
@@ -61,29 +82,24 @@ impl Conn {
         }
     }
 
-    /// Writes as much of what is queued as the socket takes. Fails when the connection broke.
-    pub fn write_queued(&mut self) -> io::Result<()> {
-        let mut written = 0;
-        let result = loop {
-            if written == self.out.len() {
-                break Ok(());
+    /// Writes as much of what waits as the socket takes. Fails when the connection broke.
+    pub fn write_queued(&mut self, feeds: &mut Feeds) -> io::Result<()> {
+        loop {
+            let next = self.out.next(feeds);
+            if next.is_empty() {
+                return Ok(());
             }
-            match self.stream.write(&self.out[written..]) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+            match self.stream.write(next) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.out.wrote(feeds, count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = true;
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break Err(error),
+                Err(error) => return Err(error),
             }
-        };
-        if written == self.out.len() {
-            // An idle connection holds no buffer.
-            self.out = Vec::new();
-        } else {
-            self.out.drain(..written);
         }
-        self.event_bytes = self.event_bytes.min(self.out.len());
-        result
     }
 }
 

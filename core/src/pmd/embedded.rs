@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::canary::{self, Canary};
 use crate::dispatch::{Callbacks, Handler, Inbox};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
@@ -42,6 +43,7 @@ pub struct Pmd {
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     served: Inbox<Infallible>,
     fork_generation: u64,
+    canary: Arc<Canary>,
 }
 
 impl Pmd {
@@ -49,7 +51,10 @@ impl Pmd {
     ///
     /// Errors: `address_in_use`, `insecure`, `io`.
     pub fn start(options: PmdOptions) -> Result<Self> {
-        let server = Server::bind(options)?;
+        let canary = Canary::current()
+            .map_err(|error| Error::io("cannot open a descriptor for the PMD", &error))?;
+        let mut server = Server::bind(options)?;
+        server.watch_over(canary.clone());
         let addresses = server.addresses().to_vec();
         let control = server.control();
         let events = Inbox::new(MailboxConfig {
@@ -61,17 +66,15 @@ impl Pmd {
         let served = Inbox::new(MailboxConfig::default());
         let callbacks = Callbacks::new(events.clone(), served.clone(), Arc::default());
         let (inbox, ended) = (events.clone(), served.clone());
-        let thread = std::thread::Builder::new()
-            .name("distflow-pmd".into())
-            .spawn(move || {
-                let result = server.run(|notice| report(&inbox, notice));
-                if let Err(error) = result {
-                    tracing::error!(%error, "the embedded PMD ended");
-                }
-                inbox.close();
-                ended.close();
-            })
-            .map_err(|error| Error::io("cannot start the PMD's thread", &error))?;
+        let thread = crate::threads::spawn("distflow-pmd", move || {
+            let result = server.run(|notice| report(&inbox, notice));
+            if let Err(error) = result {
+                tracing::error!(%error, "the embedded PMD ended");
+            }
+            inbox.close();
+            ended.close();
+        })
+        .map_err(|error| Error::io("cannot start the PMD's thread", &error))?;
         Ok(Self {
             addresses,
             control,
@@ -80,6 +83,7 @@ impl Pmd {
             thread: Mutex::new(Some(thread)),
             served,
             fork_generation: fork::generation(),
+            canary,
         })
     }
 
@@ -98,6 +102,10 @@ impl Pmd {
     /// Errors: `closed` when the PMD has ended, `forked`.
     pub fn nodes(&self) -> Result<Vec<Arc<Register>>> {
         self.check_fork()?;
+        if self.canary.look() {
+            self.stop();
+            return Err(canary::gone());
+        }
         const ANSWER_S: u64 = 5;
         let (reply, answer) = tokio::sync::oneshot::channel();
         self.control.send(Command::Snapshot(Box::new(move |nodes| {
@@ -129,7 +137,9 @@ impl Pmd {
     /// Errors: `closed` when the PMD has ended, `forked`.
     pub fn on_event(&self, handler: impl Fn(&PmdNotice) + Send + Sync + 'static) -> Result<()> {
         self.check_fork()?;
-        self.callbacks.on_first(Handler::Each(Box::new(handler)))
+        self.callbacks
+            .on_first(Handler::Each(Box::new(handler)))
+            .map(drop)
     }
 
     /// Whether this is the PMD's callback thread.
@@ -155,6 +165,12 @@ impl Pmd {
         if self.check_fork().is_err() {
             return;
         }
+        if self.canary.look() {
+            // Its thread can't be woken, and has nothing to wait for.
+            self.events.close();
+            self.served.close();
+            return;
+        }
         self.control.stop();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread {
@@ -170,7 +186,11 @@ impl Pmd {
     pub fn stop_within(&self, limit: Duration) -> Result<()> {
         self.check_fork()?;
         let begun = Instant::now();
-        self.control.stop();
+        if self.canary.look() {
+            self.stop();
+        } else {
+            self.control.stop();
+        }
         let ended = async {
             // Nothing comes; it ends when the server has.
             let _ = self.served.recv().await;

@@ -2,22 +2,30 @@
 //!
 //! Exactly one wins: the port's `bind` decides, and whoever loses connects to the winner. What
 //! is launched is a launcher, `<argv> pmd start --daemon`, which starts the detached daemon,
-//! waits until the port answers and ends. So the caller has nothing to reap later and needs no
-//! sleep.
+//! waits until the port answers and ends. So the caller needs no sleep, and the daemon is not
+//! its child, unless it is process 1 or a subreaper; see [`super::reap`].
+//!
+//! Only what is known to be distflow's command line is launched, and as a second bar against a
+//! program that launches itself for ever, whatever was launched never launches: it finds a mark
+//! in its environment.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::pmd::client::PmdClient;
+use crate::pmd::output::Output;
 use crate::pmd::places::{Places, is_executable};
+use crate::pmd::reap;
 
 /// Environment variable with the path of the executable to launch.
 pub const EXECUTABLE_VARIABLE: &str = "DISTFLOW_PMD";
+
+/// Environment variable that marks a launched process, which therefore never launches.
+pub const LAUNCHED_VARIABLE: &str = "DISTFLOW_LAUNCHED";
 
 /// The command that runs the distflow command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,20 +65,24 @@ impl Launcher {
         }
     }
 
-    /// The first that exists: `DISTFLOW_PMD`; the host's own command; this program if it is
-    /// `distflow`; `distflow` beside the library or in `../bin` of it; `distflow` beside this
-    /// program; `distflow` on the search path.
+    /// The first that exists: `DISTFLOW_PMD`; the host's own command; this program, if it runs
+    /// distflow's command line; `distflow` beside the library or in `../bin` of it; `distflow`
+    /// beside this program; `distflow` on the search path. A host program is never taken, even
+    /// if its name is `distflow`.
     ///
-    /// Errors: `pmd_launch_failed` when there is none.
+    /// Errors: `pmd_launch_failed` when there is none, or when this process was launched itself.
     pub fn find(host: Option<&Launcher>) -> Result<Self> {
         Self::search(host)?.ok_or_else(Self::none_found)
     }
 
     /// Like [`Launcher::find`]; `None` when there is none.
     ///
-    /// Errors: `pmd_launch_failed` when `DISTFLOW_PMD` names no executable file. Who set it
-    /// would not expect another program to be taken.
+    /// Errors: `pmd_launch_failed` when `DISTFLOW_PMD` names no executable file, since who set it
+    /// would not expect another program to be taken, and when this process was launched itself.
     pub fn search(host: Option<&Launcher>) -> Result<Option<Self>> {
+        if is_launched() {
+            return Err(launched_itself());
+        }
         Places::of_this_process().search(host)
     }
 
@@ -79,9 +91,8 @@ impl Launcher {
         Error::new(
             ErrorKind::PmdLaunchFailed,
             format!(
-                "no PMD answers, and no `distflow` program was found to launch one; start one \
-                 with `distflow pmd start`, set {EXECUTABLE_VARIABLE} to the program's path, or \
-                 let this process serve as the PMD with the option `embed_pmd`"
+                "no PMD answers, and no `distflow` program was found to launch one; {}",
+                ways_out()
             ),
         )
     }
@@ -93,94 +104,111 @@ impl Launcher {
         command
     }
 
-    /// Launches a detached PMD on loopback and returns when the port answers. Blocks up to 4 s.
+    /// Launches a detached PMD on loopback and returns when the port answers. Blocks up to 10 s.
+    ///
+    /// Whether a PMD answers on the port decides about success, and nothing else: the launched
+    /// process may have lost against another one, and its exit status may be unknown, because the
+    /// host ignores SIGCHLD or waits for every child itself.
     ///
     /// Errors: `pmd_launch_failed`, which names the command, also when there is no such
     /// program.
     pub fn launch(&self, port: u16, auto_shutdown_ms: u64) -> Result<()> {
+        if is_launched() {
+            return Err(launched_itself());
+        }
         let failed = |what: String| Error::new(ErrorKind::PmdLaunchFailed, what);
         let name = self.argv[0].to_string_lossy().into_owned();
+        reap::collect_left();
         let mut child = self
             .command()
-            .args(["pmd", "start", "--daemon", "--port", &port.to_string()])
+            .args(["--json", "pmd", "start", "--daemon"])
+            .args(["--port", &port.to_string()])
             .args(["--auto-shutdown-ms", &auto_shutdown_ms.to_string()])
+            .env(LAUNCHED_VARIABLE, "1")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| failed(format!("cannot run '{name}': {error}")))?;
-        let mut stderr = String::new();
-        if let Some(pipe) = child.stderr.take() {
-            // The launcher ends within its own time limit, so this does as well.
-            let _ = pipe.take(4_096).read_to_string(&mut stderr);
+        let deadline = Instant::now() + Duration::from_millis(limits::LAUNCHER_MS);
+        let mut output = Output::of(&mut child);
+        output.read_until(deadline);
+        let end = end(&mut child, deadline);
+        if let Some(pid) = output.daemon_pid() {
+            reap::when_ended(pid);
         }
-        match child.wait() {
-            Ok(status) if status.success() => match PmdClient::connect("localhost", port) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(failed(format!(
-                    "'{name} pmd start --daemon' ended, but no PMD answers on port {port}"
-                ))
-                .because(error)),
-            },
-            Ok(status) => Err(failed(format!(
-                "'{name} pmd start --daemon' failed ({status}): {}",
-                stderr.trim()
-            ))),
-            Err(error) => Err(failed(format!("cannot wait for '{name}': {error}"))),
-        }
+        let Err(error) = PmdClient::connect("localhost", port) else {
+            return Ok(());
+        };
+        let text = output.errors();
+        Err(failed(match end {
+            End::Known(status) if status.success() => {
+                format!("'{name} pmd start --daemon' ended, but no PMD answers on port {port}")
+            }
+            End::Known(status) => format!("'{name} pmd start --daemon' failed ({status}): {text}"),
+            End::Unknown => format!(
+                "'{name} pmd start --daemon' was run, but no PMD answers on port {port}: {text}"
+            ),
+            End::NotYet => format!(
+                "'{name} pmd start --daemon' has neither brought a PMD to port {port} within {} s \
+                 nor ended; is it the distflow command line? {}",
+                limits::LAUNCHER_MS / 1_000,
+                ways_out()
+            ),
+        })
+        .because(error))
     }
 }
 
-/// The line by which a daemon tells its launcher that it serves.
-pub const READY_LINE: &str = "PMD started on port ";
-
-/// Starts `command` as a detached daemon and waits until it says that it serves, or until
-/// another PMD answers on the port. Used by `distflow pmd start --daemon`.
+/// Whether this process was started by a launch, by [`Launcher::launch`] or [`spawn_daemon`].
 ///
-/// The daemon has its own session, no terminal and `/` as its folder, so it outlives its
-/// parent and pins nothing. Its standard output is a pipe until the ready line.
-pub fn spawn_daemon(mut command: Command, port: u16) -> Result<u16> {
-    let failed = |what: String| Error::new(ErrorKind::PmdLaunchFailed, what);
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .current_dir("/");
-    #[cfg(unix)]
-    {
-        use std::os::unix::process::CommandExt;
-        // SAFETY: setsid and umask are async-signal-safe and touch no memory of ours.
-        unsafe {
-            command.pre_exec(|| {
-                libc::setsid();
-                libc::umask(0o077);
-                Ok(())
-            });
+/// [`spawn_daemon`]: super::spawn_daemon
+pub fn is_launched() -> bool {
+    std::env::var_os(LAUNCHED_VARIABLE).is_some_and(|value| !value.is_empty())
+}
+
+fn launched_itself() -> Error {
+    Error::new(
+        ErrorKind::PmdLaunchFailed,
+        format!(
+            "this process was launched to become the PMD ({LAUNCHED_VARIABLE} is set), so it \
+             launches none itself; the program that was launched is not the distflow command \
+             line. {}",
+            ways_out()
+        ),
+    )
+}
+
+fn ways_out() -> String {
+    format!(
+        "start one with `distflow pmd start`, set {EXECUTABLE_VARIABLE} to the path of the \
+         `distflow` program, or let this process serve as the PMD with the option `embed_pmd`"
+    )
+}
+
+/// What became of a launched command.
+enum End {
+    Known(ExitStatus),
+    /// Somebody else has taken its exit status, or nobody keeps it.
+    Unknown,
+    NotYet,
+}
+
+/// Waits for the end of a command, and ends it when the deadline passes.
+fn end(child: &mut Child, deadline: Instant) -> End {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return End::Known(status),
+            // The host ignores SIGCHLD, or was quicker.
+            Err(_) => return End::Unknown,
+            Ok(None) if Instant::now() >= deadline => {
+                // It is our child still, so the number is its own.
+                let _ = child.kill();
+                let _ = child.wait();
+                return End::NotYet;
+            }
+            Ok(None) => std::thread::sleep(Duration::from_millis(limits::LAUNCHER_LOOK_MS)),
         }
-    }
-    let mut child = command
-        .spawn()
-        .map_err(|error| failed(format!("cannot start the daemon: {error}")))?;
-    let stdout = child.stdout.take();
-    let stderr = child.stderr.take();
-    let lines = stdout.map(|pipe| BufReader::new(pipe).lines());
-    for line in lines.into_iter().flatten().map_while(|line| line.ok()) {
-        if let Some(port) = line.strip_prefix(READY_LINE) {
-            return port
-                .trim()
-                .parse()
-                .map_err(|_| failed(format!("the daemon said '{line}'")));
-        }
-    }
-    let mut text = String::new();
-    if let Some(pipe) = stderr {
-        let _ = pipe.take(4_096).read_to_string(&mut text);
-    }
-    let _ = child.wait();
-    match await_winner(port) {
-        Ok(()) => Ok(port),
-        Err(error) if error.kind() == ErrorKind::NotPmd => Err(error),
-        Err(_) => Err(failed(text.trim().to_owned())),
     }
 }
 

@@ -29,6 +29,13 @@ pub struct PmdOptions {
     pub frame_deadline_ms: u64,
     /// Connections at most. Default 16,384.
     pub connections_max: usize,
+    /// Raises this process's soft limit of file descriptors as far as `connections_max` needs it
+    /// and the hard limit allows. The daemon does; within a host it is the host's limit. Default
+    /// false.
+    pub raise_descriptor_limit: bool,
+    /// Hands table and port over to a PMD that is started with `--takeover`. One that a node
+    /// brought into being does; who starts a PMD on purpose wants that one. Default false.
+    pub gives_way: bool,
     /// Nodes at most. Default 65,536.
     pub nodes_max: usize,
     /// Nodes of one connection at most. Default 64.
@@ -52,6 +59,8 @@ impl Default for PmdOptions {
             frame_bytes_max: limits::PMD_FRAME_BYTES_MAX,
             frame_deadline_ms: limits::FRAME_DEADLINE_MS,
             connections_max: limits::PMD_CONNECTIONS_MAX,
+            raise_descriptor_limit: false,
+            gives_way: false,
             nodes_max: limits::PMD_NODES_MAX,
             nodes_per_connection_max: limits::PMD_NODES_PER_CONNECTION_MAX,
             watcher_queue_bytes_max: limits::WATCHER_QUEUE_BYTES_MAX,

@@ -2,15 +2,36 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
 use crate::pmd::launch::{EXECUTABLE_VARIABLE, Launcher};
+
+/// The command that runs the command line of this very process again; see [`set_own_command`].
+static OWN: OnceLock<Launcher> = OnceLock::new();
+
+/// Says which command runs distflow's command line, because this process does nothing else: the
+/// `distflow` program itself, or an interpreter that was told to. The first one counts.
+#[cfg(feature = "cli")]
+pub fn set_own_command(argv: Vec<OsString>) {
+    if let Ok(launcher) = Launcher::new(argv) {
+        let _ = OWN.set(launcher);
+    }
+}
+
+/// The command of [`set_own_command`].
+#[cfg(feature = "cli")]
+pub fn own_command() -> Option<&'static Launcher> {
+    OWN.get()
+}
 
 /// Where a search looks.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     /// The value of `DISTFLOW_PMD`.
     variable: Option<OsString>,
+    /// What runs this process's command line again, if it is distflow's.
+    own: Option<Launcher>,
     /// This program.
     program: Option<PathBuf>,
     /// The file that holds this code: a shared library, or the program again.
@@ -23,6 +44,7 @@ impl Places {
     pub fn of_this_process() -> Self {
         Self {
             variable: std::env::var_os(EXECUTABLE_VARIABLE),
+            own: OWN.get().cloned(),
             program: std::env::current_exe().ok(),
             library: own_library(),
             path: std::env::var_os("PATH").unwrap_or_default(),
@@ -43,10 +65,8 @@ impl Places {
         if let Some(host) = host {
             return Ok(Some(host.clone()));
         }
-        if let Some(program) = &self.program
-            && program.file_stem().is_some_and(|stem| stem == "distflow")
-        {
-            return Ok(Some(Launcher::of(program)));
+        if let Some(own) = &self.own {
+            return Ok(Some(own.clone()));
         }
         let name = format!("distflow{}", std::env::consts::EXE_SUFFIX);
         let found = self
@@ -55,8 +75,15 @@ impl Places {
             // Nothing is run from whichever folder the process happens to be in.
             .filter(|folder| folder.is_absolute())
             .map(|folder| folder.join(&name))
-            .find(|path| is_executable(path));
+            .find(|path| is_executable(path) && !self.is_this_program(path));
         Ok(found.as_deref().map(Launcher::of))
+    }
+
+    /// Whether a path leads to this program. It may be anybody's and happen to have that name;
+    /// launching it would start the host once more.
+    fn is_this_program(&self, path: &Path) -> bool {
+        let same = |program: &PathBuf| is_same_file(program, path);
+        self.program.as_ref().is_some_and(same)
     }
 
     /// The folders to look in, in order.
@@ -112,17 +139,38 @@ fn own_library() -> Option<PathBuf> {
     None
 }
 
-/// Whether there is a file that may be executed.
+/// Whether there is a file that this user may execute, from where it is.
 pub(super) fn is_executable(path: &Path) -> bool {
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::metadata(path)
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        use std::os::unix::ffi::OsStrExt;
+        let Ok(name) = std::ffi::CString::new(path.as_os_str().as_bytes()) else {
+            return false;
+        };
+        // SAFETY: the name is NUL-terminated and lives through the call.
+        path.is_file() && unsafe { libc::access(name.as_ptr(), libc::X_OK) } == 0
     }
     #[cfg(not(unix))]
     {
         path.is_file()
+    }
+}
+
+/// Whether two paths lead to one file.
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let file = |path| {
+            let meta = std::fs::metadata(path).ok()?;
+            Some((meta.dev(), meta.ino()))
+        };
+        file(a).is_some_and(|a| Some(a) == file(b))
+    }
+    #[cfg(not(unix))]
+    {
+        a.canonicalize()
+            .is_ok_and(|a| Some(a) == b.canonicalize().ok())
     }
 }
 
@@ -192,14 +240,56 @@ mod tests {
             let path = folder.program(path);
             assert_eq!(found(&places), Some(path));
         }
-        places.program = Some(folder.program("itself/distflow"));
-        assert_eq!(found(&places), places.program);
+        let own = Launcher::of(&folder.program("itself/distflow"));
+        places.own = Some(own.clone());
+        assert_eq!(places.search(None).unwrap(), Some(own));
         let host = Launcher::new(vec!["node".into(), "cli.js".into()]).unwrap();
         assert_eq!(places.search(Some(&host)).unwrap(), Some(host.clone()));
         places.variable = Some(folder.program("chosen").into());
         assert_eq!(found(&places), Some(folder.0.join("chosen")));
         let chosen = places.search(Some(&host)).unwrap();
         assert_eq!(chosen, places.search(None).unwrap());
+    }
+
+    /// A packaged program may have any name, be its own library, and be on the search path.
+    #[test]
+    fn a_host_program_of_that_name_is_not_launched() {
+        let folder = Folder::new("host");
+        let program = folder.program("distflow");
+        let mut places = Places {
+            program: Some(program.clone()),
+            library: Some(program.clone()),
+            path: folder.0.clone().into(),
+            ..Places::default()
+        };
+        assert_eq!(places.search(None).unwrap(), None);
+        #[cfg(unix)]
+        {
+            let bin = folder.0.join("bin");
+            std::fs::create_dir(&bin).unwrap();
+            std::os::unix::fs::symlink(&program, bin.join("distflow")).unwrap();
+            places.path = bin.into();
+            assert_eq!(places.search(None).unwrap(), None);
+        }
+        let another = folder.program("another/distflow");
+        places.path = folder.0.join("another").into();
+        assert_eq!(found(&places), Some(another));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_without_permission_is_passed_over() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new("permission");
+        let program = folder.program("lib/distflow");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let next = folder.program("path/distflow");
+        let places = Places {
+            library: Some(folder.0.join("lib/libdistflow.so")),
+            path: folder.0.join("path").into(),
+            ..Places::default()
+        };
+        assert_eq!(found(&places), Some(next));
     }
 
     #[cfg(unix)]

@@ -7,11 +7,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::canary::{self, Canary};
 use crate::error::{Error, Result};
 #[cfg(unix)]
 use crate::fork::CloseInChild;
@@ -20,10 +22,15 @@ use crate::net;
 use crate::pmd::conn::{Conn, ConnState};
 use crate::pmd::control::{Command, Control};
 use crate::pmd::options::PmdOptions;
-use crate::registry::{self, ConnId, Input, Notice, Output, Outputs, Registry, StopReason};
+use crate::registry::{self, ConnId, Feeds, Input, Notice, Output, Outputs, Registry, StopReason};
 use crate::time::{Clock, Now};
+use crate::wire::pmd::Register;
 
+mod accepting;
 mod reading;
+mod status;
+mod stranger;
+mod writing;
 
 const WAKER: Token = Token(usize::MAX);
 const LISTENER_FIRST: usize = usize::MAX - 8;
@@ -50,6 +57,7 @@ pub struct Server {
     control: Control,
     options: PmdOptions,
     clock: Clock,
+    started_ms: u64,
     registry: Registry,
     outputs: Outputs,
     conns: Vec<Option<Conn>>,
@@ -58,29 +66,51 @@ pub struct Server {
     open: usize,
     /// Connections to look at again without waiting for the kernel.
     again: VecDeque<ConnId>,
-    /// Connections with something to write.
+    /// Connections with an answer to write.
     dirty: Vec<ConnId>,
+    feeds: Feeds,
+    /// Something was announced since watchers were last looked at.
+    announced: bool,
+    /// Watchers whose sockets would take events that wait.
+    behind: VecDeque<ConnId>,
+    /// When to look for watchers that take nothing, while there can be some.
+    stalls_at_ms: Option<u64>,
+    /// When to give memory back, after the last change.
+    trim_at_ms: Option<u64>,
     /// Deadlines of incomplete frames; a connection's may since have moved.
     partials: BinaryHeap<Reverse<(u64, ConnId)>>,
     lingering: VecDeque<(u64, ConnId)>,
     accept_again_ms: Option<u64>,
-    /// The last attempt to accept failed, and that was reported.
-    accept_failing: bool,
+    room: accepting::Room,
     scratch: Box<[u8]>,
     stopping: Option<Option<StopReason>>,
     frozen_now: Option<Now>,
     /// Outputs are being carried out; those that this causes come after them.
     carrying_out: bool,
+    /// Of an embedded PMD.
+    canary: Option<Arc<Canary>>,
 }
 
 impl Server {
     /// Binds the port. Fails with what is wrong: the port is taken, or the host is not allowed.
     pub fn bind(options: PmdOptions) -> Result<Self> {
+        let listeners = net::listen(&options.host, options.port, options.insecure)?;
+        Self::on(options, listeners)
+    }
+
+    /// Binds a port that another PMD of the same user shares with this one for the moment.
+    pub(super) fn bind_shared(options: PmdOptions) -> Result<Self> {
+        let listeners = net::listen_shared(&options.host, options.port, options.insecure)?;
+        Self::on(options, listeners)
+    }
+
+    fn on(options: PmdOptions, bound: Vec<std::net::TcpListener>) -> Result<Self> {
         options.detection.check()?;
+        let room = accepting::Room::new(&options);
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         let io = |error: &io::Error| Error::io("cannot set up the PMD", error);
-        for listener in net::listen(&options.host, options.port, options.insecure)? {
+        for listener in bound {
             addresses.push(listener.local_addr().map_err(|error| io(&error))?);
             listeners.push(TcpListener::from_std(listener));
         }
@@ -103,6 +133,7 @@ impl Server {
         config.probe_ms = options.probe_ms;
         config.nodes_max = options.nodes_max;
         config.nodes_per_connection_max = options.nodes_per_connection_max;
+        config.gives_way = options.gives_way;
         Ok(Self {
             poll,
             #[cfg(unix)]
@@ -113,6 +144,7 @@ impl Server {
             listeners,
             addresses,
             control: Control::new(waker),
+            started_ms: clock.now().mono_ms,
             registry: Registry::new(config, clock.now()),
             options,
             clock,
@@ -123,15 +155,32 @@ impl Server {
             open: 0,
             again: VecDeque::new(),
             dirty: Vec::new(),
+            feeds: Feeds::default(),
+            announced: false,
+            behind: VecDeque::new(),
+            stalls_at_ms: None,
+            trim_at_ms: None,
             partials: BinaryHeap::new(),
             lingering: VecDeque::new(),
             accept_again_ms: None,
-            accept_failing: false,
+            room,
             scratch: vec![0; limits::PMD_READ_BYTES].into(),
             stopping: None,
             frozen_now: None,
             carrying_out: false,
+            canary: None,
         })
+    }
+
+    /// Begins with the nodes of a PMD that gave way.
+    pub(super) fn expect(&mut self, nodes: Vec<Register>) {
+        let now = self.clock.now();
+        self.registry.expect(now, nodes);
+    }
+
+    /// Shares the port with nobody any more.
+    pub(super) fn keep_port(&self) {
+        net::share_port(&self.listeners, false);
     }
 
     /// The addresses it listens on.
@@ -153,9 +202,15 @@ impl Server {
     pub fn run(mut self, mut notice: impl FnMut(ServerNotice<'_>)) -> Result<()> {
         let mut events = Events::with_capacity(1_024);
         while self.stopping.is_none() {
+            if self.is_gone() {
+                // Closing anything would close what is the host's by now.
+                std::mem::forget(self);
+                return Err(canary::gone());
+            }
             match self.poll.poll(&mut events, self.timeout()) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) if self.is_gone() => continue,
                 Err(error) => return Err(Error::io("cannot wait for events", &error)),
             }
             // One reading of the clock serves the whole turn.
@@ -172,7 +227,7 @@ impl Server {
                             self.readable(id, &mut notice);
                         }
                         if event.is_writable() {
-                            self.flush(id, &mut notice);
+                            self.writable(id);
                         }
                         // Who waits for a name is not read, and its end is only reported once.
                         if event.is_read_closed() && self.conn(id).is_some_and(|c| c.paused) {
@@ -182,14 +237,25 @@ impl Server {
                 }
             }
             self.look_again(&mut notice);
+            self.settle(&mut notice);
             self.run_commands();
             self.timers(&mut notice);
-            self.flush_dirty(&mut notice);
+            self.write_answers(&mut notice);
+            self.write_events(&mut notice);
         }
         let reason = self.stopping.flatten();
         notice(ServerNotice::Stopping(reason));
         self.finish();
         Ok(())
+    }
+
+    /// Looks after the descriptors of a host that may close them.
+    pub(super) fn watch_over(&mut self, canary: Arc<Canary>) {
+        self.canary = Some(canary);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.canary.as_ref().is_some_and(|canary| canary.look())
     }
 
     fn now(&self) -> Now {
@@ -211,7 +277,9 @@ impl Server {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if !self.again.is_empty() {
+        // Writing can close a connection, which others have to be told of.
+        let unwritten = self.announced || !self.dirty.is_empty() || !self.behind.is_empty();
+        if unwritten || !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
         let deadline = [
@@ -219,83 +287,13 @@ impl Server {
             self.partials.peek().map(|Reverse((at, _))| *at),
             self.lingering.front().map(|(at, _)| *at),
             self.accept_again_ms,
+            self.stalls_at_ms,
+            self.trim_at_ms,
         ];
         let deadline = deadline.into_iter().flatten().min()?;
         // Rounded up, or the last fraction of a millisecond would be spent spinning.
         let left = deadline.saturating_sub(self.clock.now().mono_ms) + 1;
         Some(Duration::from_millis(left))
-    }
-
-    fn accept(&mut self, listener: usize, notice: &mut impl FnMut(ServerNotice<'_>)) {
-        loop {
-            let Some(accepting) = self.listeners.get(listener) else {
-                return;
-            };
-            match accepting.accept() {
-                Ok((stream, peer)) => {
-                    self.accept_failing = false;
-                    self.accepted(stream, peer);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
-                    ) => {}
-                Err(error) => {
-                    // Out of file descriptors or memory: those in the backlog wait, those who
-                    // are connected are served, and nothing spins.
-                    if !std::mem::replace(&mut self.accept_failing, true) {
-                        notice(ServerNotice::Connection(&format!(
-                            "cannot accept a connection: {error}"
-                        )));
-                    }
-                    self.accept_again_ms = Some(self.now().mono_ms + limits::ACCEPT_RETRY_MS);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn accepted(&mut self, mut stream: TcpStream, peer: SocketAddr) {
-        if self.open >= self.options.connections_max {
-            tracing::warn!(%peer, "connection refused: too many connections");
-            return;
-        }
-        net::tune(&stream, &self.options.detection);
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.conns.push(None);
-            self.generations.push(0);
-            (self.conns.len() - 1) as u32
-        });
-        self.generations[slot as usize] += 1;
-        let id = self.id(slot);
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) =
-            self.poll
-                .registry()
-                .register(&mut stream, Token(slot as usize), interest)
-        {
-            tracing::warn!(%peer, %error, "connection refused");
-            self.free.push(slot);
-            return;
-        }
-        self.open += 1;
-        self.conns[slot as usize] = Some(Conn::new(stream, id.generation));
-        let input = Input::Opened(id, peer.ip().to_canonical().is_loopback());
-        self.registry.step(self.now(), input, &mut self.outputs);
-        // Its first request may be here already, and the edge is only reported once.
-        self.again.push_back(id);
-    }
-
-    fn enqueue(&mut self, id: ConnId, bytes: &[u8]) {
-        if let Some(conn) = self.conn(id) {
-            conn.out.extend_from_slice(bytes);
-            if !conn.dirty {
-                conn.dirty = true;
-                self.dirty.push(id);
-            }
-        }
     }
 
     /// Carries out what the registry asked for, including what that causes in turn.
@@ -310,7 +308,16 @@ impl Server {
             for item in outputs.items.drain(..) {
                 match item {
                     Output::Answer(id, range) => self.enqueue(id, &outputs.bytes[range]),
-                    Output::Event(id, range) => self.event(id, &outputs.bytes[range], notice),
+                    Output::Shared(id, bytes) => {
+                        if let Some(conn) = self.conn(id) {
+                            conn.out.share(&bytes);
+                        }
+                    }
+                    Output::Watch(id, kind) => self.watch(id, kind),
+                    Output::Announce(kind, range) => {
+                        self.feeds.push(kind, &outputs.bytes[range]);
+                        self.announced = true;
+                    }
                     Output::Inspect(id) => self.inspect(id),
                     Output::Pause(id) => {
                         if let Some(conn) = self.conn(id) {
@@ -328,6 +335,8 @@ impl Server {
                         self.linger(id);
                     }
                     Output::Notice(what) => notice(ServerNotice::Registry(&what)),
+                    Output::Status(id, request_id) => self.answer_status(id, request_id.as_deref()),
+                    Output::SharePort => net::share_port(&self.listeners, true),
                     Output::Stop(reason) => self.stopping = Some(Some(reason)),
                 }
             }
@@ -338,28 +347,6 @@ impl Server {
             }
         }
         self.carrying_out = false;
-    }
-
-    fn event(&mut self, id: ConnId, bytes: &[u8], notice: &mut impl FnMut(ServerNotice<'_>)) {
-        let bound = self.options.watcher_queue_bytes_max;
-        let Some(conn) = self.conn(id) else { return };
-        if conn.event_bytes + bytes.len() > bound {
-            // It may just not have been flushed during this turn.
-            self.flush(id, notice);
-        }
-        let Some(conn) = self.conn(id) else { return };
-        if conn.state != ConnState::Open {
-            return;
-        }
-        if conn.event_bytes + bytes.len() > bound {
-            notice(ServerNotice::Connection(
-                "watcher cut off: it does not read its events",
-            ));
-            self.abort(id);
-            return;
-        }
-        conn.event_bytes += bytes.len();
-        self.enqueue(id, bytes);
     }
 
     /// Has a connection read at once, so that its end is noticed before anything else.
@@ -389,46 +376,6 @@ impl Server {
         }
     }
 
-    fn flush_dirty(&mut self, notice: &mut impl FnMut(ServerNotice<'_>)) {
-        // Flushing can close a connection, whose leave makes others dirty.
-        while !self.dirty.is_empty() {
-            for id in std::mem::take(&mut self.dirty) {
-                self.flush(id, notice);
-            }
-        }
-    }
-
-    fn flush(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
-        let Some(conn) = self.conn(id) else { return };
-        conn.dirty = false;
-        let before = conn.out.len();
-        let failed = conn.write_queued().is_err();
-        let done = conn.out.is_empty();
-        let unchoked =
-            before > limits::ANSWERS_BYTES_MAX && conn.out.len() <= limits::ANSWERS_BYTES_MAX;
-        let state = conn.state;
-        if matches!(state, ConnState::Lingering(_)) && done {
-            let _ = conn.stream.shutdown(std::net::Shutdown::Write);
-        }
-        if failed || (matches!(state, ConnState::Ended(_)) && done) {
-            self.close(id, notice);
-        } else if unchoked {
-            self.again.push_back(id);
-        }
-    }
-
-    /// Ends a connection without flushing.
-    fn abort(&mut self, id: ConnId) {
-        if let Some(conn) = self.conn(id) {
-            conn.out = Vec::new();
-            let _ = conn.stream.shutdown(std::net::Shutdown::Both);
-        }
-        self.linger(id);
-        if let Some(conn) = self.conn(id) {
-            conn.state = ConnState::Lingering(0);
-        }
-    }
-
     fn close(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
         let Some(slot) = self.conns.get_mut(id.slot as usize) else {
             return;
@@ -437,9 +384,16 @@ impl Server {
             return;
         };
         let _ = self.poll.registry().deregister(&mut conn.stream);
-        drop(conn);
+        conn.out.clear(&mut self.feeds);
+        if self.is_gone() {
+            // Its number may be that of a file of the host's by now.
+            std::mem::forget(conn);
+        } else {
+            drop(conn);
+        }
         self.open -= 1;
         self.free.push(id.slot);
+        self.trim_at_ms = Some(self.now().mono_ms + limits::PMD_TRIM_MS);
         self.registry
             .step(self.now(), Input::Closed(id), &mut self.outputs);
         self.carry_out(notice);
@@ -470,10 +424,10 @@ impl Server {
             self.partial_due(id, notice);
         }
         while let Some((_, id)) = self.lingering.pop_front_if(|(at, _)| *at <= now.mono_ms) {
+            let unsent = self.unsent(id);
             match self.conn(id) {
-                Some(conn) if matches!(conn.state, ConnState::Ended(left) if conn.out.len() < left) =>
-                {
-                    conn.state = ConnState::Ended(conn.out.len());
+                Some(conn) if matches!(conn.state, ConnState::Ended(left) if unsent < left) => {
+                    conn.state = ConnState::Ended(unsent);
                     self.lingering
                         .push_back((now.mono_ms + limits::LINGER_MS, id));
                 }
@@ -488,10 +442,16 @@ impl Server {
             self.registry.step(now, Input::Tick, &mut self.outputs);
             self.carry_out(notice);
         }
+        self.look_for_stalls(notice);
+        self.trim(now);
     }
 
     /// Sends what is queued for a moment, then lets everything go.
     fn finish(mut self) {
+        // Whoever was accepted by the system already would be reset, and sees an end instead.
+        for listener in 0..self.listeners.len() {
+            self.accept(listener, &mut |_| {});
+        }
         #[cfg(unix)]
         self.listeners_fork.clear();
         self.listeners.clear();
@@ -500,11 +460,7 @@ impl Server {
         loop {
             let queued: Vec<ConnId> = (0..self.conns.len() as u32)
                 .map(|slot| self.id(slot))
-                .filter(|&id| {
-                    self.conns[id.slot as usize]
-                        .as_ref()
-                        .is_some_and(|c| !c.out.is_empty())
-                })
+                .filter(|&id| self.unsent(id) > 0)
                 .collect();
             if queued.is_empty() || Instant::now() >= until {
                 break;

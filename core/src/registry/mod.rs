@@ -5,14 +5,18 @@
 //! `pmd::server` and the simulator drive the same code. The rules are those of pmd.md 3-7 with
 //! the fixes of its section 14, and `docs/wire.md` for what goes beyond.
 
+mod feed;
+mod hand_over;
 mod output;
 mod register;
+mod sweep;
 mod table;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-pub use output::{ConnId, Notice, Output, Outputs, StopReason};
+pub use feed::{Feeds, Outgoing};
+pub use output::{ConnId, Kind, Notice, Output, Outputs, StopReason};
 
 use crate::limits;
 use crate::time::{Now, earliest};
@@ -41,6 +45,8 @@ pub struct Config {
     pub nodes_max: usize,
     /// Nodes of one connection at most.
     pub nodes_per_connection_max: usize,
+    /// Hand over to a successor that asks for it.
+    pub gives_way: bool,
 }
 
 impl Config {
@@ -55,6 +61,7 @@ impl Config {
             probe_ms: limits::PROBE_MS,
             nodes_max: limits::PMD_NODES_MAX,
             nodes_per_connection_max: limits::PMD_NODES_PER_CONNECTION_MAX,
+            gives_way: false,
         }
     }
 }
@@ -78,8 +85,10 @@ struct Conn {
     loopback: bool,
     greeted: bool,
     caps: Capabilities,
-    /// Position in the list of watchers.
-    watcher: Option<u32>,
+    /// The kind of events it gets, if it watches.
+    watches: Option<Kind>,
+    /// A snapshot for it waits for [`Registry::settle`].
+    asked: bool,
     /// A registration of this connection waits for a name; its other requests wait with it.
     waits: bool,
     /// The nodes that leave with this connection.
@@ -92,7 +101,10 @@ pub struct Registry {
     config: Config,
     table: Table,
     conns: Vec<Option<Conn>>,
-    watchers: Vec<ConnId>,
+    /// Number of watchers of each kind.
+    watchers: [usize; Kind::COUNT],
+    /// Who is to get a snapshot, with the id of the request.
+    snapshots: Vec<(ConnId, Option<Box<str>>)>,
     waiting: VecDeque<Waiting>,
     rev: u64,
     started_ms: u64,
@@ -114,7 +126,8 @@ impl Registry {
             config,
             table: Table::default(),
             conns: Vec::new(),
-            watchers: Vec::new(),
+            watchers: [0; Kind::COUNT],
+            snapshots: Vec::new(),
             waiting: VecDeque::new(),
             rev: 0,
             started_ms: now.mono_ms,
@@ -147,6 +160,17 @@ impl Registry {
     /// Revision: the number of joins and leaves so far.
     pub fn revision(&self) -> u64 {
         self.rev
+    }
+
+    /// Gives back memory that it needed at times of more nodes.
+    pub fn shrink(&mut self) {
+        while self.conns.last().is_some_and(Option::is_none) {
+            self.conns.pop();
+        }
+        self.conns.shrink_to_fit();
+        self.waiting.shrink_to_fit();
+        self.snapshots.shrink_to_fit();
+        self.table.shrink();
     }
 
     /// Takes one input.
@@ -218,7 +242,8 @@ impl Registry {
             loopback,
             greeted: false,
             caps: Capabilities::default(),
-            watcher: None,
+            watches: None,
+            asked: false,
             waits: false,
             nodes: Vec::new(),
         });
@@ -252,6 +277,10 @@ impl Registry {
         request: Request<'_>,
         out: &mut Outputs,
     ) {
+        if self.conn(id).is_some_and(|conn| conn.asked) {
+            // Answers come in the order of the requests.
+            self.settle(now, out);
+        }
         let Some(conn) = self.conn(id) else { return };
         let extended = conn.caps.meta;
         match request {
@@ -260,6 +289,10 @@ impl Registry {
                 if let Some(conn) = self.conn_mut(id) {
                     conn.greeted = true;
                     conn.caps = caps;
+                    if conn.watches.is_some() {
+                        self.count_watcher(id, Some(Kind::of(caps)));
+                        out.items.push(Output::Watch(id, Kind::of(caps)));
+                    }
                 }
                 answer(out, id, request_id, |out| {
                     pmd::append_hello_answer(out, caps);
@@ -277,11 +310,14 @@ impl Registry {
             }
             Request::Unregister(node_id) => self.unregister(now, id, request_id, &node_id, out),
             Request::Resolve(name) => {
-                // The alias table comes first (pmd.md 13, quirk 2).
-                let key = self
-                    .table
-                    .by_alias(&name)
-                    .or_else(|| self.table.by_id(&name));
+                // An id is its node's, whoever took it for an alias. The originals look at
+                // aliases first, so that anybody could stand in for a node.
+                let (id_of, alias_of) = (self.table.by_id(&name), self.table.by_alias(&name));
+                let key = if crate::plant::active("alias_first") {
+                    alias_of.or(id_of)
+                } else {
+                    id_of.or(alias_of)
+                };
                 match key.and_then(|key| self.table.get(key)) {
                     Some(entry) => answer(out, id, request_id, |out| {
                         out.extend_from_slice(b"{\"node\":");
@@ -303,7 +339,12 @@ impl Registry {
             Request::Heartbeat(node_id, probe) => {
                 self.heartbeat(now, id, request_id, &node_id, probe, out);
             }
-            Request::Watch => self.watch(now, id, request_id, out),
+            Request::Status => {
+                let id_text = request_id.map(Into::into);
+                out.items.push(Output::Status(id, id_text));
+            }
+            Request::TakeOver { done } => self.hand_over(id, request_id, done, out),
+            Request::Watch => self.watch(id, request_id, out),
             Request::Shutdown => {
                 if self.conn(id).is_some_and(|conn| conn.loopback) {
                     answer_success(out, id, request_id);
@@ -393,34 +434,75 @@ impl Registry {
         }
     }
 
-    fn watch(&mut self, now: Now, id: ConnId, request_id: Option<&str>, out: &mut Outputs) {
-        let position = self.watchers.len() as u32;
+    fn watch(&mut self, id: ConnId, request_id: Option<&str>, out: &mut Outputs) {
         let Some(conn) = self.conn_mut(id) else {
             return;
         };
         let caps = conn.caps;
-        if conn.watcher.is_none() {
-            conn.watcher = Some(position);
-            self.watchers.push(id);
+        if caps.rev {
+            conn.asked = true;
+            self.snapshots.push((id, request_id.map(Into::into)));
+            return;
         }
-        if !caps.rev {
-            return answer_success(out, id, request_id);
-        }
-        let warming = (self.started_ms + limits::WARMING_MS).saturating_sub(now.mono_ms);
-        answer(out, id, request_id, |out| {
-            out.extend_from_slice(b"{\"success\":true,\"rev\":");
-            crate::wire::json::append_number(out, self.rev);
-            out.extend_from_slice(b",\"epoch\":");
-            crate::wire::json::append_string(out, &self.config.epoch);
-            out.extend_from_slice(b",\"warming\":");
-            crate::wire::json::append_number(out, warming);
-            out.push(b',');
-            self.append_nodes(out, caps.meta, None);
-            out.push(b'}');
-        });
+        answer_success(out, id, request_id);
+        self.count_watcher(id, Some(Kind::of(caps)));
+        out.items.push(Output::Watch(id, Kind::of(caps)));
     }
 
-    /// Tells every watcher, encoding the event once for each kind of client. The caller has
+    fn count_watcher(&mut self, id: ConnId, kind: Option<Kind>) {
+        let Some(conn) = self.conn_mut(id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut conn.watches, kind);
+        if let Some(before) = before {
+            self.watchers[before.index()] -= 1;
+        }
+        if let Some(kind) = kind {
+            self.watchers[kind.index()] += 1;
+        }
+    }
+
+    /// Answers whoever asked to watch since the last call. Called when all that came at once has
+    /// been taken in: so those who come together get one snapshot, written once, that has them
+    /// all, and need not be told of each other one by one.
+    pub fn settle(&mut self, now: Now, out: &mut Outputs) {
+        let mut bodies: [Option<Arc<[u8]>>; 2] = [None, None];
+        for (id, request_id) in std::mem::take(&mut self.snapshots) {
+            let Some(conn) = self.conn_mut(id) else {
+                continue;
+            };
+            conn.asked = false;
+            let caps = conn.caps;
+            let body = bodies[usize::from(caps.meta)]
+                .get_or_insert_with(|| self.snapshot(now, caps.meta))
+                .clone();
+            let head = out.head(body.len(), |out| {
+                pmd::append_response_head(out, request_id.as_deref());
+            });
+            out.items.push(Output::Answer(id, head));
+            out.items.push(Output::Shared(id, body));
+            self.count_watcher(id, Some(Kind::of(caps)));
+            out.items.push(Output::Watch(id, Kind::of(caps)));
+        }
+    }
+
+    /// The payload of the answer to `watch`, and the end of the answer.
+    fn snapshot(&self, now: Now, extended: bool) -> Arc<[u8]> {
+        let warming = (self.started_ms + limits::WARMING_MS).saturating_sub(now.mono_ms);
+        let mut out = Vec::new();
+        out.extend_from_slice(b"{\"success\":true,\"rev\":");
+        crate::wire::json::append_number(&mut out, self.rev);
+        out.extend_from_slice(b",\"epoch\":");
+        crate::wire::json::append_string(&mut out, &self.config.epoch);
+        out.extend_from_slice(b",\"warming\":");
+        crate::wire::json::append_number(&mut out, warming);
+        out.push(b',');
+        self.append_nodes(&mut out, extended, None);
+        out.extend_from_slice(b"}}");
+        out.into()
+    }
+
+    /// Tells every watcher, writing the event once for each kind of client. The caller has
     /// counted the revision.
     fn announce(&self, event: &str, entry: &Entry, cause: Option<LeaveCause>, out: &mut Outputs) {
         // An ignored gap does no harm as long as none opens.
@@ -429,20 +511,12 @@ impl Registry {
         {
             return;
         }
-        let mut frames: [Option<std::ops::Range<usize>>; 4] = [None, None, None, None];
-        for &watcher in &self.watchers {
-            let Some(conn) = self.conn(watcher) else {
-                continue;
-            };
-            let (rev, meta) = (conn.caps.rev, conn.caps.meta);
-            let kind = usize::from(rev) | usize::from(meta) << 1;
-            let frame = frames[kind].get_or_insert_with(|| {
-                out.frame(|out| {
-                    let extras = rev.then_some((self.rev, cause));
-                    pmd::append_event(out, event, |out| entry.append(out, meta), extras);
-                })
+        for kind in Kind::all().filter(|kind| self.watchers[kind.index()] > 0) {
+            let frame = out.frame(|out| {
+                let extras = kind.has_rev().then_some((self.rev, cause));
+                pmd::append_event(out, event, |out| entry.append(out, kind.has_meta()), extras);
             });
-            out.items.push(Output::Event(watcher, frame.clone()));
+            out.items.push(Output::Announce(kind, frame));
         }
     }
 
@@ -491,13 +565,11 @@ impl Registry {
         let Some(conn) = slot.take_if(|conn| conn.generation == id.generation) else {
             return;
         };
-        if let Some(position) = conn.watcher {
-            self.watchers.swap_remove(position as usize);
-            if let Some(&moved) = self.watchers.get(position as usize)
-                && let Some(conn) = self.conn_mut(moved)
-            {
-                conn.watcher = Some(position);
-            }
+        if let Some(kind) = conn.watches {
+            self.watchers[kind.index()] -= 1;
+        }
+        if conn.asked {
+            self.snapshots.retain(|(asker, _)| *asker != id);
         }
         self.waiting.retain(|waiting| waiting.conn != id);
         for key in conn.nodes {
@@ -518,76 +590,6 @@ impl Registry {
             self.stopping = true;
             out.items.push(Output::Stop(reason));
         }
-    }
-
-    /// Looks at every deadline.
-    fn sweep(&mut self, now: Now, out: &mut Outputs) {
-        if let (Some(delay), Some(since)) = (self.config.auto_shutdown_ms, self.empty_since_ms)
-            && now.mono_ms >= since + delay
-        {
-            self.stop(StopReason::NoNodes, out);
-        }
-        if self.sweeping && now.mono_ms >= self.last_sweep_ms + limits::SWEEP_MS {
-            self.last_sweep_ms = now.mono_ms;
-            self.sweep_heartbeats(now, out);
-        }
-        self.expire_waiting(now, out);
-    }
-
-    fn sweep_heartbeats(&mut self, now: Now, out: &mut Outputs) {
-        let own_ms = self.own_ms(now);
-        let (mut expired, mut suspects, mut any) = (Vec::new(), Vec::new(), false);
-        for (key, entry) in self.table.iter() {
-            let silent_ms = own_ms.saturating_sub(entry.seen_ms);
-            match entry.liveness {
-                Liveness::Socket => {}
-                Liveness::HeartbeatOnly => {
-                    any = true;
-                    // A node whose own connection is open as well is alive by that alone.
-                    if entry.conn.is_none() && silent_ms > self.config.heartbeat_ttl_ms {
-                        expired.push(key);
-                    }
-                }
-                Liveness::SocketAndHeartbeat => {
-                    any = true;
-                    if silent_ms > self.config.heartbeat_expel_ms {
-                        expired.push(key);
-                    } else if silent_ms > limits::HEARTBEAT_SUSPECT_MS && !entry.suspect_probed {
-                        suspects.push(key);
-                    }
-                }
-            }
-        }
-        self.sweeping = any;
-        for key in suspects {
-            if let Some(entry) = self.table.get_mut(key) {
-                entry.suspect_probed = true;
-                if let Some(conn) = entry.conn {
-                    self.probe(conn, out);
-                }
-            }
-        }
-        for key in expired {
-            let conn = self.table.get(key).and_then(|entry| entry.conn);
-            self.remove(now, key, LeaveCause::TimedOut, out);
-            if let Some(conn) = conn {
-                // The frozen client has to notice, or it would believe to be registered.
-                out.items.push(Output::Close(conn, "no heartbeat"));
-            }
-        }
-        self.retry_waiting(now, out);
-    }
-
-    /// Asks a connection to prove that it is alive: by its socket, and by an answer if it can.
-    fn probe(&mut self, id: ConnId, out: &mut Outputs) -> u64 {
-        let number = self.next_probe;
-        self.next_probe += 1;
-        out.items.push(Output::Inspect(id));
-        if self.conn(id).is_some_and(|conn| conn.caps.probe) {
-            let frame = out.frame(|out| pmd::append_probe(out, number));
-            out.items.push(Output::Event(id, frame));
-        }
-        number
     }
 }
 

@@ -46,6 +46,14 @@ impl Registry {
                 self.register_again(now, key, unchanged, waiting, out);
             }
             Verdict::Refuse(text) => self.refuse(&waiting, &text, out),
+            Verdict::Conflict(key, _)
+                if self
+                    .table
+                    .get(key)
+                    .is_some_and(|entry| entry.liveness == Liveness::Expected) =>
+            {
+                self.wait_for_expected(now, key, waiting, out);
+            }
             Verdict::Conflict(key, text) => {
                 let holder = self.table.get(key).and_then(|entry| entry.conn);
                 match holder {
@@ -70,6 +78,9 @@ impl Registry {
         if let (Some(key), Some(alias)) = (by_alias.filter(|_| by_alias != by_id), &node.alias) {
             return Verdict::Conflict(key, format!("Alias '{alias}' already in use"));
         }
+        if let Some(conflict) = self.judge_crossed(waiting) {
+            return conflict;
+        }
         let Some((key, entry)) = by_id.and_then(|key| Some((key, self.table.get(key)?))) else {
             return self.judge_room(waiting.conn);
         };
@@ -88,6 +99,33 @@ impl Registry {
         } else {
             Verdict::Conflict(key, format!("Node '{}' already registered", node.node_id))
         }
+    }
+
+    /// A name that is an alias of one node and the id of another says two things. Originals may
+    /// register so, as they are used to; there the id counts.
+    fn judge_crossed(&self, waiting: &Waiting) -> Option<Verdict> {
+        if !self.conn(waiting.conn).is_some_and(|conn| conn.greeted) {
+            return None;
+        }
+        let node = &*waiting.node;
+        let is_other = |key: &Key| {
+            let entry = self.table.get(*key);
+            entry.is_some_and(|entry| entry.node.node_id != node.node_id)
+        };
+        if let Some(alias) = &node.alias
+            && let Some(key) = self.table.by_id(alias.as_str()).filter(is_other)
+        {
+            let text = format!("Alias '{alias}' is the id of another node: it is already in use");
+            return Some(Verdict::Conflict(key, text));
+        }
+        let id = &node.node_id;
+        let key = self.table.by_alias(id.as_str()).filter(is_other)?;
+        let holder = self.table.get(key).and_then(|entry| entry.conn);
+        // What an original may have taken keeps nobody from coming back under its own id.
+        holder.filter(|&conn| self.conn(conn).is_some_and(|conn| conn.greeted))?;
+        let text =
+            format!("Node '{id}' has another node's alias for an id: it is already registered");
+        Some(Verdict::Conflict(key, text))
     }
 
     fn judge_room(&self, id: ConnId) -> Verdict {
@@ -114,7 +152,7 @@ impl Registry {
             self.last_sweep_ms = now.mono_ms;
         }
         Binding {
-            conn: id,
+            conn: Some(id),
             liveness: if heartbeat {
                 Liveness::SocketAndHeartbeat
             } else {

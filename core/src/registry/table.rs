@@ -18,6 +18,8 @@ pub(super) enum Liveness {
     /// Heartbeats came from another connection than its own: it leaves when they stop
     /// (pmd.md 7, first-generation clients).
     HeartbeatOnly,
+    /// A predecessor handed it over, and it has not come back yet: it leaves when it does not.
+    Expected,
 }
 
 /// One registered node.
@@ -69,7 +71,8 @@ pub(super) struct Table {
 
 /// What is fixed when an entry is made or replaced.
 pub(super) struct Binding {
-    pub conn: ConnId,
+    /// Absent for a node that is expected.
+    pub conn: Option<ConnId>,
     pub liveness: Liveness,
     pub wall_ms: u64,
     pub seen_ms: u64,
@@ -82,6 +85,19 @@ impl Table {
 
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
+    }
+
+    /// Gives back memory of entries that are gone.
+    pub fn shrink(&mut self) {
+        while self.entries.last().is_some_and(Option::is_none) {
+            self.entries.pop();
+        }
+        let entries = self.entries.len() as Key;
+        self.free.retain(|key| *key < entries);
+        self.entries.shrink_to_fit();
+        self.free.shrink_to_fit();
+        self.by_id.shrink_to_fit();
+        self.by_alias.shrink_to_fit();
     }
 
     pub fn get(&self, key: Key) -> Option<&Entry> {
@@ -121,7 +137,7 @@ impl Table {
             extras: extras.into(),
             last_heartbeat_wall_ms: binding.wall_ms,
             seen_ms: binding.seen_ms,
-            conn: Some(binding.conn),
+            conn: binding.conn,
             liveness: binding.liveness,
             generation,
             order: generation,

@@ -9,7 +9,7 @@ use crate::limits::{
 };
 use crate::session::date::LocalTime;
 use crate::session::json::{self, Fields};
-use crate::session::topic::check_id;
+use crate::session::topic::check_level;
 
 /// Where a session is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -61,7 +61,8 @@ impl State {
 /// A session as its creator publishes it, retained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
-    /// The session's id.
+    /// The session's id as it travels: what is no ASCII letter, digit, `-` or `_` in percent encoding,
+    /// unless an original has created it.
     pub session_id: String,
     /// The creator's id.
     pub creator: String,
@@ -116,7 +117,7 @@ impl Document {
         let fields = Fields::new(&object);
         let session_id = fields.text("session_id")?.to_owned();
         let wrong = |error: Error| json::refused(error.message().to_owned());
-        check_id(&session_id, "session_id").map_err(wrong)?;
+        check_level(&session_id, "session_id").map_err(wrong)?;
         let creator = instance(fields.text("creator_client_id")?, "creator_client_id")?;
         let members = instances(&object, "connected_instances")?;
         let date = |name| fields.date(name, offset_s);

@@ -2,17 +2,26 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::completeness::{Completeness, Probing};
 use super::date::Moment;
 use super::document::{Document, State};
 use super::message::{Announcement, Player};
 use super::seat::{Action, Timing};
-use super::topic::{DISCOVERY, STATE, Topic, Topics};
+use super::topic::{DISCOVERY, STATE, Topic, Topics, name_of};
 use crate::limits::{SESSION_LIST_MAX, SESSION_MEMBERS_MAX};
+use crate::time::earliest;
+
+/// The last level of the list's own message, and what it is subscribed to by.
+const PROBE: &str = "session_probe";
+const PROBES: &str = "+/session_probe";
 
 /// How long a session's heartbeat may stand still before its topics are emptied by whoever sees it.
 const ABANDONED_MS: u64 = 60_000;
 /// How long a closed session's topics may stay.
 const CLOSED_MS: u64 = 20_000;
+/// How much longer at most. All lists see a session end at the same moment: the one that waits least
+/// empties its topics, and the others see that there is nothing left.
+const TIDY_SPREAD_MS: u64 = 20_000;
 
 /// A session of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +52,18 @@ pub struct Listing {
 struct Entry {
     announcement: Option<Announcement>,
     document: Option<Document>,
+    /// Who plays whom, by the player's level of its topics.
     players: BTreeMap<String, String>,
     /// Order of first sight; sessions that were found in the same millisecond keep it.
     number: u64,
     found_at_ms: u64,
     /// When something of the creator's last changed.
     alive_at_ms: u64,
+    /// How much longer than it has to this list waits before it empties the topics.
+    patience_ms: u64,
     is_silent: bool,
+    /// Whether it is new, and was not among what the broker had kept.
+    was_missing: bool,
 }
 
 /// See the module. A state machine, like [`super::Seat`].
@@ -62,12 +76,18 @@ pub struct Lobby {
     next_number: u64,
     ignored: u64,
     is_changed: bool,
+    /// The level of the list's own message.
+    probe: String,
+    probing: Probing,
+    completeness: Completeness,
+    random: u64,
     actions: VecDeque<Action>,
 }
 
 impl Lobby {
-    /// An empty list. With `tidies_up` it empties the topics of sessions whose creator is long gone.
-    pub fn new(timing: Timing, tidies_up: bool) -> Self {
+    /// An empty list. With `tidies_up` it empties the topics of sessions whose creator is long
+    /// gone. `random` is any number that differs from list to list.
+    pub fn new(timing: Timing, tidies_up: bool, random: u64) -> Self {
         Self {
             timing,
             tidies_up,
@@ -76,6 +96,10 @@ impl Lobby {
             next_number: 0,
             ignored: 0,
             is_changed: true,
+            probe: format!("list-{random:016x}"),
+            probing: Probing::default(),
+            completeness: Completeness::Unknown,
+            random: random | 1,
             actions: VecDeque::new(),
         }
     }
@@ -101,24 +125,91 @@ impl Lobby {
         for entry in self.entries.values_mut() {
             entry.alive_at_ms = now.mono_ms;
         }
+        self.probing.connected(now);
+        self.publish_probe(b"list".to_vec());
         for filter in [
             format!("{DISCOVERY}/+"),
             format!("{STATE}/+"),
             format!("+/{STATE}"),
             "+/session_player_registration/+".to_owned(),
+            // The last: what the broker has kept comes in this order.
+            PROBES.to_owned(),
         ] {
-            self.actions.push_back(Action::Subscribe(filter));
+            self.actions.push_back(Action::SubscribeLoosely(filter));
         }
+        self.judge(now);
+    }
+
+    fn publish_probe(&mut self, payload: Vec<u8>) {
+        self.actions.push_back(Action::Publish {
+            topic: self.will_topic(),
+            payload,
+            retain: true,
+            expires_s: Some(60),
+        });
+    }
+
+    /// The message that the broker is to publish, retained, when it loses this list. Empty.
+    pub fn will_topic(&self) -> String {
+        format!("{}/{PROBE}", self.probe)
+    }
+
+    /// Completeness of the list: how much of what is on the broker it has.
+    pub fn completeness(&self) -> Completeness {
+        self.completeness
+    }
+
+    /// Looks how complete the list is by now.
+    fn judge(&mut self, now: Moment) {
+        if self.probing.take_over(now) {
+            self.publish_probe(Vec::new());
+            self.actions
+                .push_back(Action::Unsubscribe(PROBES.to_owned()));
+        }
+        let completeness = self.probing.completeness(&self.timing, now);
+        self.is_changed |= completeness != self.completeness;
+        self.completeness = completeness;
     }
 
     /// The connection is lost: the list stays as it is.
-    pub fn disconnected(&mut self, _now: Moment) {
+    pub fn disconnected(&mut self, now: Moment) {
         self.is_online = false;
         self.actions.clear();
+        self.probing.disconnected();
+        self.judge(now);
     }
 
-    /// A message has come.
-    pub fn message(&mut self, topic: &str, payload: &[u8], now: Moment) {
+    /// A message has come; `retained` when the broker had kept it.
+    pub fn message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) {
+        if let Some(probe) = topic.strip_suffix(PROBE) {
+            if retained && probe.strip_suffix('/') == Some(&*self.probe) {
+                self.probing.is_back();
+                self.judge(now);
+            }
+            return;
+        }
+        let count = self.entries.len();
+        self.understand(topic, payload, now);
+        let Some(
+            Topic::State { session }
+            | Topic::PlannedState { session }
+            | Topic::Discovery { session },
+        ) = Topic::parse(topic)
+        else {
+            return;
+        };
+        let is_new = self.entries.len() > count;
+        if let Some(entry) = self.entries.get_mut(session) {
+            entry.was_missing |= is_new && !retained;
+            if let Some(document) = entry.document.as_ref().filter(|_| entry.was_missing) {
+                self.probing.note_new(document, now);
+                entry.was_missing = false;
+                self.judge(now);
+            }
+        }
+    }
+
+    fn understand(&mut self, topic: &str, payload: &[u8], now: Moment) {
         let is_understood = match Topic::parse(topic) {
             Some(Topic::Discovery { session }) => self.on_announcement(session, payload, now),
             Some(Topic::State { session }) => self.on_document(session, payload, false, now),
@@ -135,14 +226,27 @@ impl Lobby {
 
     fn entry(&mut self, session: &str, now: Moment) -> Option<&mut Entry> {
         let is_known = self.entries.contains_key(session);
-        if !is_known && (self.entries.len() >= SESSION_LIST_MAX || Topics::new(session).is_err()) {
+        if !is_known && self.entries.len() >= SESSION_LIST_MAX {
+            self.probing.is_cut_off();
+            self.judge(now);
+        }
+        if !is_known
+            && (self.entries.len() >= SESSION_LIST_MAX || Topics::of_level(session).is_err())
+        {
             return None;
         }
         if !is_known {
             self.next_number += 1;
             self.is_changed = true;
+            self.random ^= self.random << 13;
+            self.random ^= self.random >> 7;
+            self.random ^= self.random << 17;
         }
         let number = self.next_number;
+        let patience_ms = match crate::plant::active("tidies_in_step") {
+            true => 0,
+            false => self.random % TIDY_SPREAD_MS,
+        };
         Some(
             self.entries
                 .entry(session.to_owned())
@@ -150,6 +254,7 @@ impl Lobby {
                     number,
                     found_at_ms: now.mono_ms,
                     alive_at_ms: now.mono_ms,
+                    patience_ms,
                     ..Entry::default()
                 }),
         )
@@ -253,13 +358,15 @@ impl Lobby {
         true
     }
 
-    fn on_registration(&mut self, session: &str, player: String, payload: &[u8]) -> bool {
+    fn on_registration(&mut self, session: &str, player: &str, payload: &[u8]) -> bool {
         let Some(entry) = self.entries.get_mut(session) else {
             return true;
         };
         match Player::parse(payload) {
             Ok(registration) if entry.players.len() < SESSION_MEMBERS_MAX => {
-                let before = entry.players.insert(player, registration.instance);
+                let before = entry
+                    .players
+                    .insert(player.to_owned(), registration.instance);
                 self.is_changed |= before.is_none();
                 true
             }
@@ -280,6 +387,7 @@ impl Lobby {
         if !self.is_online {
             return;
         }
+        self.judge(now);
         let lost_ms = self.timing.lost_ms;
         let mut abandoned = Vec::new();
         for (session, entry) in &mut self.entries {
@@ -288,9 +396,7 @@ impl Lobby {
                 // It is told once that it has gone from the list.
                 self.is_changed = true;
             }
-            let is_closed = entry.document.as_ref().is_some_and(Document::is_closed);
-            let limit_ms = if is_closed { CLOSED_MS } else { ABANDONED_MS };
-            if silent_ms > limit_ms {
+            if silent_ms > entry.kept_ms() {
                 abandoned.push(session.clone());
             } else {
                 entry.is_silent = silent_ms > lost_ms;
@@ -306,7 +412,7 @@ impl Lobby {
     }
 
     fn tidy_up(&mut self, session: &str, entry: &Entry) {
-        let Ok(topics) = Topics::new(session) else {
+        let Ok(topics) = Topics::of_level(session) else {
             return;
         };
         let mut emptied = vec![
@@ -345,15 +451,15 @@ impl Lobby {
             return None;
         }
         let of = |entry: &Entry| {
-            let is_closed = entry.document.as_ref().is_some_and(Document::is_closed);
-            let wait_ms = match (entry.is_silent, is_closed) {
-                (false, _) => self.timing.lost_ms,
-                (true, true) => CLOSED_MS,
-                (true, false) => ABANDONED_MS,
+            let wait_ms = match entry.is_silent {
+                false => self.timing.lost_ms,
+                true => entry.kept_ms(),
             };
             entry.alive_at_ms + wait_ms + 1
         };
-        self.entries.values().map(of).min()
+        let entries = self.entries.values().map(of).min();
+        let probing = self.probing.deadline_ms(&self.timing, self.completeness);
+        earliest([entries, probing])
     }
 
     /// The sessions that are alive, the newest first; those that can't be joined as well.
@@ -373,9 +479,16 @@ impl Lobby {
 }
 
 impl Entry {
+    /// How long it may be silent before its topics are emptied.
+    fn kept_ms(&self) -> u64 {
+        let is_closed = self.document.as_ref().is_some_and(Document::is_closed);
+        let least_ms = if is_closed { CLOSED_MS } else { ABANDONED_MS };
+        least_ms + self.patience_ms
+    }
+
     fn listing(&self, session: &str) -> Option<Listing> {
-        let players = self.players.keys().cloned().collect();
-        let session_id = session.to_owned();
+        let players = self.players.keys().map(|level| name_of(level)).collect();
+        let session_id = name_of(session);
         let found_at_ms = self.found_at_ms;
         if let Some(document) = &self.document {
             return Some(Listing {

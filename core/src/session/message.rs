@@ -23,6 +23,17 @@ pub struct Presence {
     pub lease_ms: Option<u64>,
     /// Whether it is a creator's: that is no wish to join.
     pub creates: bool,
+    /// What its clock showed.
+    pub said_at: Option<LocalTime>,
+    /// Who is to continue the session, where that is asked.
+    pub vote: Option<Vote>,
+}
+
+/// That an instance wants another one, or itself, to be the creator of a term.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vote {
+    pub term: u64,
+    pub instance: String,
 }
 
 /// A seed, and who drew it.
@@ -38,6 +49,8 @@ pub struct Seed {
 pub struct Player {
     pub instance: String,
     pub player: Option<String>,
+    /// Whether its writer says it again to those who ask; originals say it once.
+    pub repeats: bool,
 }
 
 /// That an instance wants a player for itself, or no longer.
@@ -120,7 +133,8 @@ impl Announcement {
 }
 
 impl Presence {
-    pub fn parse(payload: &[u8]) -> Result<Self> {
+    /// Reads presence; its time is converted to that of a host that is `offset_s` ahead of UTC.
+    pub fn parse(payload: &[u8], offset_s: i32) -> Result<Self> {
         let object = json::object(payload)?;
         let fields = Fields::new(&object);
         let lease_ms = fields.count_or("lease_ms", 0)?;
@@ -128,6 +142,14 @@ impl Presence {
             instance: instance(fields.text("clientId")?, "clientId")?,
             lease_ms: (lease_ms > 0).then_some(lease_ms),
             creates: fields.flag_or("creates", false)?,
+            said_at: fields.date("timestamp", offset_s),
+            vote: match fields.optional_text("vote")? {
+                None => None,
+                Some(voted) => Some(Vote {
+                    term: fields.count_or("vote_term", 0)?,
+                    instance: instance(voted, "vote")?,
+                }),
+            },
         })
     }
 
@@ -141,6 +163,10 @@ impl Presence {
         }
         if self.creates {
             out.flag("creates", true);
+        }
+        if let Some(vote) = &self.vote {
+            out.text("vote", &vote.instance);
+            out.count("vote_term", vote.term);
         }
         out.end()
     }
@@ -179,6 +205,7 @@ impl Player {
         Ok(Self {
             instance: instance(fields.text("clientId")?, "clientId")?,
             player: player.map(cut),
+            repeats: fields.flag_or("repeats", false)?,
         })
     }
 
@@ -192,7 +219,11 @@ impl Player {
         out.optional_text("assigned_player_name", self.player.as_deref());
         out.count("num_players_min", players_min.into());
         out.count("num_players_max", players_max.into());
-        out.text("timestamp", &now.to_string()).end()
+        out.text("timestamp", &now.to_string());
+        if self.repeats {
+            out.flag("repeats", true);
+        }
+        out.end()
     }
 
     pub fn write_disconnect(&self, now: LocalTime) -> Vec<u8> {
@@ -331,10 +362,12 @@ mod tests {
         let registration = Player {
             instance: instance(),
             player: player(),
+            repeats: false,
         };
         let left = Player {
             instance: instance(),
             player: None,
+            repeats: false,
         };
         let reservation = Reservation {
             instance: instance(),
@@ -346,6 +379,8 @@ mod tests {
             instance: instance(),
             lease_ms: None,
             creates: false,
+            said_at: Some(NOW),
+            vote: None,
         };
         let seed = Seed {
             instance: instance(),
@@ -403,8 +438,13 @@ mod tests {
             instance: instance(),
             lease_ms: Some(15_000),
             creates: true,
+            said_at: Some(NOW),
+            vote: Some(Vote {
+                term: 3,
+                instance: "cd".into(),
+            }),
         };
-        assert_eq!(Presence::parse(&presence.write(NOW)).unwrap(), presence);
+        assert_eq!(Presence::parse(&presence.write(NOW), 0).unwrap(), presence);
         let claim = Claim {
             instance: instance(),
             term: 3,

@@ -30,8 +30,9 @@
 //!   creators be of one term, the lower instance id stays.
 //! - **Refusals are said.** A document of ours names who asked and was refused, for 5 s.
 //! - **Tidying.** The creator empties the topics 5 s after the end. If it does not, members do after
-//!   8 to 12 s, and whoever only looks at the list after 60 s without a heartbeat.
+//!   8 to 12 s, and whoever only looks at the list after 60 to 80 s without a heartbeat.
 
+pub mod completeness;
 pub mod date;
 pub mod document;
 mod json;
@@ -42,6 +43,7 @@ pub mod rows;
 pub mod seat;
 pub(crate) mod topic;
 
+pub use self::completeness::Completeness;
 pub use self::date::{LocalTime, Moment};
 pub use self::document::{Document, State, Vocabulary};
 pub use self::lobby::Lobby;

@@ -11,7 +11,8 @@ pub const DISCOVERY: &str = "session_discovery";
 /// The name of the document's topic, before or behind the session's id.
 pub const STATE: &str = "session_state";
 
-/// What a message is, by its topic.
+/// What a message is, by its topic. Sessions, players and names of the game's messages are levels of
+/// it: as they travel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topic<'a> {
     /// The session document; under the name of the first plans.
@@ -35,16 +36,16 @@ pub enum Topic<'a> {
     },
     Registration {
         session: &'a str,
-        player: String,
+        player: &'a str,
     },
     /// The last level is an instance, or a player's name.
     Disconnect {
         session: &'a str,
-        who: String,
+        who: &'a str,
     },
     Reservation {
         session: &'a str,
-        player: String,
+        player: &'a str,
     },
     GameStart {
         session: &'a str,
@@ -92,18 +93,9 @@ impl<'a> Topic<'a> {
             ("all_players_selected", None) => Self::AllSelected { session },
             ("creator_claim", None) => Self::Claim { session },
             ("instance_ready", Some(instance)) => Self::Ready { session, instance },
-            ("player_registration", Some(player)) => Self::Registration {
-                session,
-                player: decode(player),
-            },
-            ("player_disconnect", Some(who)) => Self::Disconnect {
-                session,
-                who: decode(who),
-            },
-            ("player_reservation", Some(player)) => Self::Reservation {
-                session,
-                player: decode(player),
-            },
+            ("player_registration", Some(player)) => Self::Registration { session, player },
+            ("player_disconnect", Some(who)) => Self::Disconnect { session, who },
+            ("player_reservation", Some(player)) => Self::Reservation { session, player },
             _ => return None,
         })
     }
@@ -112,20 +104,40 @@ impl<'a> Topic<'a> {
 /// The topics of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topics {
+    name: String,
+    /// The session's id as a level of its topics.
     session: String,
 }
 
 impl Topics {
-    /// Those of a session.
+    /// Those of a session that one of ours has created, by its id.
     ///
-    /// Error: `invalid_argument` for an id that can't be one level of a topic.
+    /// Error: `invalid_argument` for an id that is none.
     pub fn new(session: &str) -> Result<Self> {
         check_id(session, "the session's id")?;
         Ok(Self {
-            session: session.to_owned(),
+            name: session.to_owned(),
+            session: encode(session).into_owned(),
         })
     }
 
+    /// Those of a session whose id is a level of a topic as it is, as originals write it.
+    ///
+    /// Error: `invalid_argument` for what can't be one.
+    pub fn of_level(level: &str) -> Result<Self> {
+        check_level(level, "the session's id")?;
+        Ok(Self {
+            name: name_of(level),
+            session: level.to_owned(),
+        })
+    }
+
+    /// The session's id, for programs and people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The session's id as it travels: a level of its topics, and in the document.
     pub fn session(&self) -> &str {
         &self.session
     }
@@ -162,16 +174,18 @@ impl Topics {
         format!("{}/{instance}", self.of("instance_ready"))
     }
 
-    pub fn registration(&self, player: &str) -> String {
-        format!("{}/{}", self.of("player_registration"), encode(player))
+    /// By the level that stands for a player.
+    pub fn registration(&self, level: &str) -> String {
+        format!("{}/{level}", self.of("player_registration"))
     }
 
     pub fn disconnect(&self, who: &str) -> String {
         format!("{}/{}", self.of("player_disconnect"), encode(who))
     }
 
-    pub fn reservation(&self, player: &str) -> String {
-        format!("{}/{}", self.of("player_reservation"), encode(player))
+    /// By the level that stands for a player.
+    pub fn reservation(&self, level: &str) -> String {
+        format!("{}/{level}", self.of("player_reservation"))
     }
 
     /// All of the topics of this name that have another level behind it.
@@ -182,7 +196,7 @@ impl Topics {
     /// A topic of the game.
     #[cfg(any(feature = "mqtt", test))]
     pub fn game(&self, name: &str) -> String {
-        format!("{}/game_{name}", self.session)
+        format!("{}/game_{}", self.session, encode(name))
     }
 
     fn of(&self, name: &str) -> String {
@@ -217,6 +231,28 @@ pub fn check_id(id: &str, what: &str) -> Result<()> {
     ))
 }
 
+/// Whether a text can be one level of a topic as it is.
+pub fn is_level(text: &str) -> bool {
+    let is_wrong = |c: char| matches!(c, '/' | '+' | '#') || c.is_control();
+    !text.is_empty() && !text.contains(is_wrong)
+}
+
+/// Whether a text can be an id as it travels: in percent encoding a character takes three bytes for one.
+///
+/// Error: `invalid_argument`, which says what is wrong with it.
+pub fn check_level(level: &str, what: &str) -> Result<()> {
+    if level.len() > 3 * SESSION_ID_BYTES_MAX {
+        let text = format!("{what} is {} bytes long in its topics", level.len());
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    let most = level.floor_char_boundary(SESSION_ID_BYTES_MAX);
+    check_id(&level[..most], what)?;
+    match is_level(&level[most..]) || most == level.len() {
+        true => Ok(()),
+        false => check_id(&level[most..], what),
+    }
+}
+
 /// Whether a text can be a player's name: anything but nothing and control characters.
 ///
 /// Error: `invalid_argument`.
@@ -239,10 +275,10 @@ pub fn check_player(name: &str) -> Result<()> {
     ))
 }
 
-/// A player's name as a level of a topic: what would divide or match levels, and `%`, in percent
-/// encoding (RFC 3986). Other names are as the originals write them.
+/// A name as a level of a topic: everything but ASCII letters, digits, `_` and `-` in percent encoding
+/// (RFC 3986). The rest are letters of the language of one broker or another: dots, blanks, `*`, `>`.
 pub fn encode(name: &str) -> Cow<'_, str> {
-    let is_special = |c: char| matches!(c, '/' | '+' | '#' | '%') || c.is_control();
+    let is_special = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_');
     if !name.contains(is_special) {
         return Cow::Borrowed(name);
     }
@@ -260,7 +296,16 @@ pub fn encode(name: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The reverse. What is no percent encoding stays as it is: originals do not encode.
+/// The name that a level of a topic stands for: what is not in our encoding is as an original wrote it.
+pub fn name_of(level: &str) -> String {
+    let name = decode(level);
+    match encode(&name) == level {
+        true => name,
+        false => level.to_owned(),
+    }
+}
+
+/// The reverse of [`encode`]. What is no percent encoding stays as it is: originals do not encode.
 pub fn decode(level: &str) -> String {
     if !level.contains('%') {
         return level.to_owned();
@@ -299,7 +344,11 @@ mod tests {
     fn topics_are_read_as_they_are_written() {
         let topics = Topics::new("s-1").unwrap();
         let session = "s-1";
-        let player = || "R/D %".to_owned();
+        let player = "R%2FD%20%25";
+        assert_eq!(
+            (encode("R/D %").as_ref(), name_of(player).as_str()),
+            (player, "R/D %")
+        );
         for (topic, meaning) in [
             (topics.planned_state(), Topic::PlannedState { session }),
             (topics.state(), Topic::State { session }),
@@ -316,25 +365,19 @@ mod tests {
                 },
             ),
             (
-                topics.registration("R/D %"),
-                Topic::Registration {
-                    session,
-                    player: player(),
-                },
+                topics.registration(player),
+                Topic::Registration { session, player },
             ),
             (
                 topics.disconnect("R/D %"),
                 Topic::Disconnect {
                     session,
-                    who: player(),
+                    who: player,
                 },
             ),
             (
-                topics.reservation("R/D %"),
-                Topic::Reservation {
-                    session,
-                    player: player(),
-                },
+                topics.reservation(player),
+                Topic::Reservation { session, player },
             ),
             (
                 topics.game("nextTurn"),
@@ -351,10 +394,22 @@ mod tests {
             topics.every("instance_ready"),
             "s-1/session_instance_ready/+"
         );
+        let topics = Topics::new("Forest game. 2").unwrap();
+        assert_eq!(topics.state(), "Forest%20game%2E%202/session_state");
         assert_eq!(
-            topics.reservation("R/D %"),
-            "s-1/session_player_reservation/R%2FD %25"
+            topics.game("next turn"),
+            "Forest%20game%2E%202/game_next%20turn"
         );
+        assert_eq!(Topics::of_level(topics.session()).unwrap(), topics);
+        // As originals write them, they stay.
+        for level in ["Forest game. 2", "50%25 off", "50%", "a%2Fb c"] {
+            assert_eq!(Topics::of_level(level).unwrap().name(), level);
+        }
+        for level in ["a/b", "+", "session_state", ""] {
+            assert!(Topics::of_level(level).is_err(), "{level}");
+        }
+        assert!(Topics::of_level(&"%20".repeat(128)).is_ok());
+        assert!(Topics::of_level(&"%20".repeat(129)).is_err());
     }
 
     #[test]
@@ -401,7 +456,9 @@ mod tests {
         #[test]
         fn names_come_back(name in "\\PC{1,20}") {
             prop_assert_eq!(decode(&encode(&name)), name.clone());
-            prop_assert!(!encode(&name).contains(['/', '+', '#']));
+            prop_assert_eq!(name_of(&encode(&name)), name.clone());
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_%".contains(c);
+            prop_assert!(encode(&name).chars().all(is_plain));
         }
 
         #[test]

@@ -1,17 +1,22 @@
 //! The list of sessions, as it changes.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::local::moment;
-use super::{CLOSE_WITHIN, carry_out, instance_id};
+use super::{CLOSE_WITHIN, carry_out, connect_by_ms, instance_id};
+use crate::canary;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::random_u64;
+use crate::limits;
 use crate::mqtt::{BrokerOptions, Link, LinkEvent};
-use crate::runtime::Handle;
+use crate::runtime::{Handle, User};
+use crate::session::completeness::Completeness;
 use crate::session::lobby::{Listing, Lobby};
 use crate::session::seat::Timing;
 
@@ -34,29 +39,43 @@ struct Shared {
 struct Told {
     sessions: Vec<Listing>,
     version: u64,
+    completeness: Completeness,
     is_connected: bool,
     begun: Option<Result<()>>,
     is_over: bool,
+}
+
+impl User for Shared {
+    fn lost(&self) {
+        {
+            let mut told = self.state.lock();
+            told.is_over = true;
+            told.is_connected = false;
+            told.begun.get_or_insert_with(|| Err(canary::gone()));
+        }
+        self.changed.notify_waiters();
+    }
 }
 
 impl SessionList {
     pub(super) fn start(broker: BrokerOptions, timing: Timing) -> Result<Self> {
         let runtime = Handle::current()?;
         let shared = Arc::new(Shared::default());
-        let connect_by_ms = moment().mono_ms.saturating_add(broker.connect_timeout_ms);
+        let connect_by_ms = connect_by_ms(&broker);
         let client_id = format!("sge-{}", instance_id());
-        let url = broker.url();
-        let link = Link::new(broker, client_id, None, random_u64())?;
+        let lobby = Lobby::new(timing, true, random_u64());
+        let link = Link::new(broker, client_id, Some(lobby.will_topic()), random_u64())?;
         let (end, ended) = oneshot::channel();
         let task = Task {
-            lobby: Lobby::new(timing, true),
+            lobby,
             link,
             shared: shared.clone(),
             connect_by_ms,
-            url,
             failure: None,
         };
-        drop(runtime.spawn(task.run(ended)));
+        let user: std::sync::Weak<dyn User> = Arc::downgrade(&shared) as _;
+        runtime.add_user(user);
+        drop(runtime.spawn(task.run(ended))?);
         Ok(Self {
             shared,
             runtime,
@@ -86,6 +105,21 @@ impl SessionList {
         (told.version, told.sessions.clone())
     }
 
+    /// Completeness of the list: how much of what is on the broker it has.
+    pub fn completeness(&self) -> Completeness {
+        self.shared.state.lock().completeness
+    }
+
+    /// Waits until the list has all that is on the broker, as far as that can be known: at once with most
+    /// brokers, and after one period of announcements with those that bring nothing that they have kept.
+    pub async fn complete(&self) -> Completeness {
+        self.until(|told| {
+            let is_final = told.completeness.is_final() || told.is_over;
+            is_final.then_some(told.completeness)
+        })
+        .await
+    }
+
     /// Waits for another state of the list than that of a number; `None` once it is closed.
     pub async fn changed(&self, version: u64) -> Option<(u64, Vec<Listing>)> {
         self.until(|told| {
@@ -109,7 +143,11 @@ impl SessionList {
 
     /// Disconnects; whoever waits for a change is told that there will be none.
     pub fn close(&self) {
-        drop(self.end.lock().take());
+        let end = self.end.lock().take();
+        if self.runtime.is_over() {
+            return std::mem::forget(end);
+        }
+        drop(end);
         self.runtime.attend();
     }
 
@@ -124,12 +162,17 @@ impl SessionList {
     }
 }
 
+impl Drop for SessionList {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 struct Task {
     lobby: Lobby,
     link: Link,
     shared: Arc<Shared>,
     connect_by_ms: u64,
-    url: String,
     /// Why there is no connection, as far as that is known.
     failure: Option<Error>,
 }
@@ -165,37 +208,54 @@ impl Task {
                 () = tokio::time::sleep(Duration::from_millis(wait_ms)) => None,
             };
             let now = moment();
-            match event {
-                None => {
-                    self.lobby.tick(now);
-                    if !was_connected && now.mono_ms >= self.connect_by_ms {
-                        let mut text = format!("the broker {} was not reached in time", self.url);
-                        if let Some(cause) = &self.failure {
-                            text.push_str(&format!(": {cause}"));
+            let mut event = Some(event);
+            // What has come already is taken in first: the list is made once for all of it.
+            for _ in 0..limits::SESSION_LIST_EVENTS_AT_ONCE {
+                match event.take() {
+                    None => break,
+                    Some(None) => {
+                        if !was_connected && now.mono_ms >= self.connect_by_ms {
+                            let what = match self.link.is_reached() {
+                                false => "was not reached in time",
+                                true => "was reached, but did not let this client in in time",
+                            };
+                            let mut text = format!("the broker {} {what}", self.link.url());
+                            if let Some(cause) = &self.failure {
+                                text.push_str(&format!(": {cause}"));
+                            }
+                            self.begin(Err(Error::new(ErrorKind::Timeout, text)));
+                            return;
                         }
-                        self.begin(Err(Error::new(ErrorKind::Timeout, text)));
+                    }
+                    Some(Some(LinkEvent::Connected)) => {
+                        was_connected = true;
+                        self.lobby.connected(now);
+                        self.begin(Ok(()));
+                    }
+                    Some(Some(LinkEvent::Disconnected(error))) => {
+                        tracing::debug!(%error, "the list is disconnected");
+                        self.lobby.disconnected(now);
+                        self.failure = Some(error);
+                    }
+                    Some(Some(LinkEvent::Refused(error))) => {
+                        self.begin(Err(error));
                         return;
                     }
+                    Some(Some(LinkEvent::NotAllowed { what, why })) => {
+                        let topic = &what.topic;
+                        tracing::warn!(topic, why, "the broker does not allow it");
+                    }
+                    Some(Some(LinkEvent::Message {
+                        topic,
+                        payload,
+                        retained,
+                    })) => {
+                        self.lobby.message(&topic, &payload, retained, now);
+                    }
                 }
-                Some(LinkEvent::Connected) => {
-                    was_connected = true;
-                    self.lobby.connected(now);
-                    self.begin(Ok(()));
-                }
-                Some(LinkEvent::Disconnected(error)) => {
-                    tracing::debug!(%error, "the list is disconnected");
-                    self.lobby.disconnected(now);
-                    self.failure = Some(error);
-                }
-                Some(LinkEvent::Refused(error)) => {
-                    self.begin(Err(error));
-                    return;
-                }
-                Some(LinkEvent::Message { topic, payload, .. }) => {
-                    self.lobby.message(&topic, &payload, now);
-                    self.lobby.tick(now);
-                }
+                event = now_or_never(self.link.next()).map(Some);
             }
+            self.lobby.tick(now);
         }
     }
 
@@ -213,8 +273,17 @@ impl Task {
         if self.lobby.take_changed() {
             told.sessions = self.lobby.sessions(moment());
             told.version += 1;
+            told.completeness = self.lobby.completeness();
         }
         drop(told);
         self.shared.changed.notify_waiters();
+    }
+}
+
+/// What a future gives at once.
+fn now_or_never<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }

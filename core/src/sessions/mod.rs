@@ -17,7 +17,7 @@ pub use self::task::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::random_u64;
 use crate::mqtt::{BrokerOptions, Link, Publication};
-use crate::session::seat::{Action, CreateOptions, Seat, Timing};
+use crate::session::seat::{Action, CreateOptions, Refusal, Seat, Timing};
 
 /// Sessions on one broker. Nothing is connected until a session or the list is asked for; each has a
 /// connection of its own, so that the broker can tell who is gone.
@@ -121,8 +121,22 @@ impl Sessions {
     pub async fn join_as(&self, id: &str, instance: &str) -> Result<Session> {
         let seat = Seat::join(id, instance, self.timing, random_u64())?;
         let session = Session::open(seat, self.broker.clone())?;
-        session.begun().await?;
-        Ok(session)
+        let Err(refused) = session.begun().await else {
+            return Ok(session);
+        };
+        // An original's may be under the id as it is.
+        let is_unknown = refused.message() == Refusal::Unknown.text();
+        if is_unknown
+            && let Some(seat) = Seat::join_as_it_is(id, instance, self.timing, random_u64())
+        {
+            let session = Session::open(seat, self.broker.clone())?;
+            return match session.begun().await {
+                Ok(()) => Ok(session),
+                // The broker may not even take such a topic.
+                Err(_) => Err(refused),
+            };
+        }
+        Err(refused)
     }
 
     /// Looks at a session without being in it.
@@ -153,6 +167,14 @@ impl Sessions {
     }
 }
 
+/// When a connection has to be there: a bit after the link itself has given up an attempt, and can say
+/// why.
+fn connect_by_ms(broker: &BrokerOptions) -> u64 {
+    const GRACE_MS: u64 = 1_000;
+    let wait_ms = broker.connect_timeout_ms.saturating_add(GRACE_MS);
+    moment().mono_ms.saturating_add(wait_ms)
+}
+
 /// What is asked of a session that has ended.
 fn over() -> Error {
     Error::new(ErrorKind::Closed, "the session is over")
@@ -163,6 +185,7 @@ fn over() -> Error {
 async fn carry_out(link: &mut Link, action: Action) {
     let done = match action {
         Action::Subscribe(filter) => link.subscribe(filter).await,
+        Action::SubscribeLoosely(filter) => link.subscribe_with(filter, 0).await,
         Action::Unsubscribe(filter) => link.unsubscribe(filter).await,
         Action::Publish {
             topic,

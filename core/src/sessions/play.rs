@@ -8,17 +8,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 use super::game::GameMessage;
-use super::local::moment;
-use super::over;
 use super::task::{Ask, Command, Shared, Task, Told, View};
+use super::{connect_by_ms, over};
+use crate::canary;
 use crate::dispatch::{Callbacks, Handler, Inbox};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::random_u64;
 use crate::limits::SESSION_PAYLOAD_BYTES_MAX;
 use crate::mailbox::MailboxConfig;
 use crate::mqtt::{BrokerOptions, Link};
-use crate::runtime::Handle;
+use crate::runtime::{Handle, User};
 use crate::session::seat::{Event, Seat};
+
+/// How long leaving may take: until a successor is found, or everything of the session is tidied up.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A session that this process has created, joined or looks at. Dropped, it is left, in the
 /// background.
@@ -45,7 +48,7 @@ impl Session {
         let runtime = Handle::current()?;
         let (commands, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::default());
-        let connect_by_ms = moment().mono_ms.saturating_add(broker.connect_timeout_ms);
+        let connect_by_ms = connect_by_ms(&broker);
         let client_id = format!("sge-{}", seat.instance());
         let link = Link::new(broker, client_id, seat.will_topic(), random_u64())?;
         // Handlers are for events only.
@@ -59,8 +62,10 @@ impl Session {
             callbacks: Callbacks::new(shared.events.clone(), none, Arc::default()),
             runtime: runtime.clone(),
         };
+        let user: std::sync::Weak<dyn User> = Arc::downgrade(&shared) as _;
+        runtime.add_user(user);
         let task = Task::new(seat, link, shared, receiver, connect_by_ms);
-        drop(runtime.spawn(task.run()));
+        drop(runtime.spawn(task.run())?);
         Ok(session)
     }
 
@@ -141,7 +146,9 @@ impl Session {
     ///
     /// Errors: `closed` when the session has been left, `io`.
     pub fn on_event(&self, handler: impl Fn(&Event) + Send + Sync + 'static) -> Result<()> {
-        self.callbacks.on_first(Handler::Each(Box::new(handler)))
+        self.callbacks
+            .on_first(Handler::Each(Box::new(handler)))
+            .map(drop)
     }
 
     /// Whether this is the session's callback thread.
@@ -154,16 +161,23 @@ impl Session {
         self.callbacks.stop();
     }
 
+    /// Tells the task something.
+    fn tell(&self, command: Command) -> Result<()> {
+        if self.runtime.is_over() {
+            return Err(canary::gone());
+        }
+        self.commands.send(command).map_err(|_| over())?;
+        self.runtime.attend();
+        Ok(())
+    }
+
     async fn ask(
         &self,
         ask: impl FnOnce(&mut Seat, crate::session::Moment) -> Result<()> + Send + 'static,
     ) -> Result<()> {
         let (reply, answer) = oneshot::channel();
         let ask: Ask = Box::new(ask);
-        self.commands
-            .send(Command::Ask(ask, reply))
-            .map_err(|_| over())?;
-        self.runtime.attend();
+        self.tell(Command::Ask(ask, reply))?;
         answer.await.unwrap_or_else(|_| Err(over()))
     }
 
@@ -235,24 +249,20 @@ impl Session {
             payload,
         };
         let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(Command::Game(message, reply))
-            .map_err(|_| over())?;
-        self.runtime.attend();
+        self.tell(Command::Game(message, reply))?;
         answer.await.unwrap_or_else(|_| Err(over()))
     }
 
     /// Leaves the session, and returns when the broker knows. A creator hands it over, if it was
-    /// created so and somebody else is there, or closes it; its topics are emptied 5 s later, by this
-    /// process if it still runs, or by members.
+    /// created so and somebody else is there; or closes it and empties its topics as soon as all of
+    /// ours have seen that, within 2 s. Without an answer of the broker it returns after 5 s, and the
+    /// rest is done in the background, as far as this process still runs.
     pub async fn leave(&self) {
-        let _ = self.commands.send(Command::Leave);
-        self.runtime.attend();
-        let is_gone = |told: &mut Told| {
-            let is_gone = told.is_over || (told.is_departed && told.view.ending.is_some());
-            is_gone.then_some(())
-        };
-        self.until(is_gone).await;
+        // One that has ended need not leave.
+        if self.tell(Command::Leave).is_ok() {
+            let is_gone = self.until(|told: &mut Told| told.is_over.then_some(()));
+            let _ = tokio::time::timeout(LEAVE_WITHIN, is_gone).await;
+        }
         // What tidying may still bring concerns nobody here.
         self.shared.events.close();
     }
@@ -287,7 +297,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let _ = self.commands.send(Command::Leave);
-        self.runtime.attend();
+        if self.tell(Command::Leave).is_err() && self.runtime.is_lost() {
+            // Its socket has the number of somebody else.
+            std::mem::forget(self.commands.clone());
+        }
     }
 }

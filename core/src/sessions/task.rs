@@ -10,10 +10,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::game::{GameMessage, Waiting};
 use super::local::moment;
 use super::{CLOSE_WITHIN, carry_out, over};
+use crate::canary;
 use crate::dispatch::Inbox;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mailbox::{MailboxConfig, Overflow};
-use crate::mqtt::{Link, LinkEvent};
+use crate::mqtt::{Link, LinkEvent, Topical};
+use crate::runtime::User;
 use crate::session::date::Moment;
 use crate::session::document::{Document, State};
 use crate::session::seat::{Ending, Event, Role, Seat};
@@ -77,14 +79,25 @@ impl Default for Shared {
     }
 }
 
+impl User for Shared {
+    fn lost(&self) {
+        {
+            let mut told = self.state.lock();
+            told.is_over = true;
+            told.view.is_connected = false;
+            told.begun.get_or_insert_with(|| Err(canary::gone()));
+        }
+        self.changed.notify_waiters();
+        self.events.close();
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Told {
     pub view: View,
     /// How it began: it is in, or why not.
     pub begun: Option<Result<()>>,
     pub failure: Option<Error>,
-    /// Whether the broker knows that this instance is gone.
-    pub is_departed: bool,
     /// Whether the task has ended.
     pub is_over: bool,
 }
@@ -233,11 +246,31 @@ impl Task {
                 // Without a connection this ends it at once, and says so.
                 self.seat.leave(now);
             }
+            LinkEvent::NotAllowed { what, why } => self.is_not_allowed(&what, &why, now),
             LinkEvent::Message {
                 topic,
                 payload,
                 retained,
             } => self.seat.message(&topic, &payload, retained, now),
+        }
+    }
+
+    /// What is not let through before the session has begun is what it needs to begin.
+    fn is_not_allowed(&mut self, what: &Topical, why: &str, now: Moment) {
+        let Topical {
+            is_publication,
+            topic,
+        } = what;
+        tracing::warn!(topic, why, is_publication, "the broker does not allow it");
+        self.seat.not_allowed(*is_publication, topic, why);
+        if self.shared.state.lock().begun.is_none() && self.seat.role() != Role::Observer {
+            let done = match is_publication {
+                true => "publish on",
+                false => "subscribe to",
+            };
+            let text = format!("the broker does not let this client {done} {topic:?}: {why}");
+            self.begin(Err(Error::new(ErrorKind::Refused, text)));
+            self.seat.leave(now);
         }
     }
 
@@ -283,10 +316,12 @@ impl Task {
     }
 
     fn too_late(&self) -> Error {
-        let text = match self.was_connected {
-            false => "the broker was not reached in time",
-            true => "the broker was reached, but the session did not begin in time",
+        let what = match (self.was_connected, self.link.is_reached()) {
+            (false, false) => "was not reached in time",
+            (false, true) => "was reached, but did not let this client in in time",
+            (true, _) => "was reached, but the session did not begin in time",
         };
+        let text = format!("the broker {} {what}", self.link.url());
         match &self.shared.state.lock().failure {
             Some(cause) => Error::new(ErrorKind::Timeout, format!("{text}: {cause}")),
             None => Error::new(ErrorKind::Timeout, text),
@@ -333,8 +368,6 @@ impl Task {
             };
             events.push_back((event, weight));
         }
-        // One that is over has still to say so: see `is_over`, which comes after that.
-        told.is_departed = self.seat.is_departed() && !self.seat.is_over();
         told.view.update(&self.seat);
         told.view.is_connected = self.link.is_connected();
         // Before anybody can see the new state. What is dropped, the queue counts.

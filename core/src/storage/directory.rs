@@ -7,16 +7,19 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::records::{
+    self, End, HEAD_BYTES, JOURNAL_MAGIC, RECORD_BYTES_MAX, SNAPSHOT_MAGIC, head_of,
+};
 use super::{Storage, Stored, Work};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 
 const SNAPSHOT: &str = "snapshot-";
 const JOURNAL: &str = "journal-";
-/// Before a record and before a snapshot: length and CRC-32, little-endian.
-const HEAD_BYTES: usize = 8;
-/// A record may be a whole snapshot.
-const RECORD_BYTES_MAX: usize = 1 << 30;
+/// A snapshot that is being written, or whose writing was cut short.
+const UNFINISHED: &str = "unfinished";
+/// Copies of files that were damaged, from before what was whole in them was taken over.
+const ASIDE: &str = "damaged-";
 
 /// Keeps a document in a directory: `snapshot-<n>`, and `journal-<n>`, `journal-<n+1>`… with what came
 /// after it (`docs/document-format.md`). One process at a time.
@@ -99,6 +102,8 @@ impl Directory {
             }
             Err(TryLockError::Error(error)) => return Err(cannot("lock", &error)),
         }
+        // Of a snapshot that was not finished when the end came.
+        let _ = std::fs::remove_file(path.join(UNFINISHED));
         let last = |kind| numbers(&path, kind).map(|numbers| numbers.last().copied());
         let journal = last(JOURNAL).map_err(|error| cannot("read", &error))?;
         let snapshot = last(SNAPSHOT).map_err(|error| cannot("read", &error))?;
@@ -132,7 +137,18 @@ impl Directory {
         Error::new(
             ErrorKind::InvalidMessage,
             format!(
-                "{} is damaged at byte {at}: its checksum is another; put a copy back, or move it away to go on without it",
+                "{} is damaged at byte {at}: put a copy back, or salvage what is whole, under a new source",
+                path.display()
+            ),
+        )
+    }
+
+    fn other_version(&self, name: &str) -> Error {
+        let path = self.path.join(name);
+        Error::new(
+            ErrorKind::InvalidMessage,
+            format!(
+                "{} does not begin as a file of this version: it is one of another version, or damaged at byte 0",
                 path.display()
             ),
         )
@@ -144,31 +160,6 @@ impl Directory {
 
     fn read(&self, name: &str) -> Result<Vec<u8>> {
         std::fs::read(self.path.join(name)).map_err(|error| self.io("read", &error))
-    }
-
-    /// The records of a journal, as far as they are whole; and where those end.
-    fn records(&self, number: u64, records: &mut Vec<Vec<u8>>) -> Result<(usize, usize)> {
-        let name = format!("{JOURNAL}{number}");
-        let bytes = self.read(&name)?;
-        let mut at = 0;
-        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-            let Some((head, after)) = rest.split_at_checked(HEAD_BYTES) else {
-                break;
-            };
-            let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-            let is_possible = (1..=RECORD_BYTES_MAX).contains(&length);
-            match after.get(..length) {
-                Some(record) if is_possible && head == head_of(record) => {
-                    records.push(record.to_vec());
-                    at += HEAD_BYTES + length;
-                }
-                // Not written to its end; or its place was, and what belongs there was not.
-                None if is_possible => break,
-                _ if is_last(after.get(length..)) || is_last(Some(rest)) => break,
-                _ => return Err(self.damaged(&name, at)),
-            }
-        }
-        Ok((at, bytes.len()))
     }
 
     /// Cuts a journal; how many bytes went.
@@ -183,10 +174,55 @@ impl Directory {
     }
 
     fn write_record(&mut self, record: &[u8]) -> std::io::Result<()> {
-        let mut bytes = Vec::with_capacity(HEAD_BYTES + record.len());
+        let mut bytes = Vec::with_capacity(JOURNAL_MAGIC.len() + HEAD_BYTES + record.len());
+        if self.length == 0 {
+            bytes.extend_from_slice(JOURNAL_MAGIC);
+        }
         bytes.extend_from_slice(&head_of(record));
         bytes.extend_from_slice(record);
-        self.journal.write_all(&bytes)
+        self.journal.write_all(&bytes)?;
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn listed(&self, kind: &str) -> Result<Vec<u64>> {
+        numbers(&self.path, kind).map_err(|error| self.io("read", &error))
+    }
+
+    /// What is read of the journals of a snapshot, and the number of it.
+    fn stored_snapshot(&self) -> Result<(u64, Result<Option<Vec<u8>>>)> {
+        let from = self.listed(SNAPSHOT)?.last().copied().unwrap_or(0);
+        if from == 0 {
+            return Ok((0, Ok(None)));
+        }
+        let name = format!("{SNAPSHOT}{from}");
+        let bytes = self.read(&name)?;
+        let snapshot = match records::snapshot(&bytes) {
+            Some(snapshot) => Ok(Some(snapshot.to_vec())),
+            None if bytes.starts_with(SNAPSHOT_MAGIC) => Err(self.damaged(&name, 0)),
+            None => Err(self.other_version(&name)),
+        };
+        Ok((from, snapshot))
+    }
+
+    /// Keeps a copy of a file as it was when something was found damaged.
+    fn copy_aside(&self, name: &str) -> Result<()> {
+        let mut copy = self.path.join(format!("{ASIDE}{name}"));
+        for at in 1.. {
+            if !copy.exists() {
+                break;
+            }
+            copy = self.path.join(format!("{ASIDE}{name}-{at}"));
+        }
+        std::fs::copy(self.path.join(name), copy)
+            .map(drop)
+            .map_err(|error| self.io("keep a copy of what is damaged", &error))
+    }
+
+    fn seek_end(&mut self) -> Result<()> {
+        let end = self.journal.seek(SeekFrom::End(0));
+        self.length = end.map_err(|error| self.io("read the journal", &error))?;
+        Ok(())
     }
 }
 
@@ -203,12 +239,22 @@ fn numbers(path: &Path, kind: &str) -> std::io::Result<Vec<u64>> {
 
 /// Writes a snapshot; from then on what came before it does not count.
 fn write_snapshot(path: &Path, number: u64, snapshot: &[u8]) -> std::io::Result<()> {
-    let unfinished = path.join("unfinished");
-    let mut file = File::create(&unfinished)?;
-    file.write_all(&head_of(snapshot))?;
-    file.write_all(snapshot)?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path.join(format!("{SNAPSHOT}{number}")))?;
+    let unfinished = path.join(UNFINISHED);
+    let write = || {
+        let mut file = File::create(&unfinished)?;
+        file.write_all(SNAPSHOT_MAGIC)?;
+        file.write_all(&head_of(snapshot))?;
+        file.write_all(snapshot)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, path.join(format!("{SNAPSHOT}{number}")))
+    };
+    if let Err(error) = write() {
+        // On a full disk, it would take the room that the journal needs.
+        if !crate::plant::active("unfinished_stays") {
+            let _ = std::fs::remove_file(&unfinished);
+        }
+        return Err(error);
+    }
     File::open(path)?.sync_all()?;
     for kind in [SNAPSHOT, JOURNAL] {
         for old in numbers(path, kind)? {
@@ -223,37 +269,74 @@ fn write_snapshot(path: &Path, number: u64, snapshot: &[u8]) -> std::io::Result<
 
 impl Storage for Directory {
     fn load(&mut self) -> Result<Stored> {
-        let listed = |kind| numbers(&self.path, kind).map_err(|error| self.io("read", &error));
-        let (snapshots, journals) = (listed(SNAPSHOT)?, listed(JOURNAL)?);
-        let mut stored = Stored::default();
-        let from = snapshots.last().copied().unwrap_or(0);
-        if from > 0 {
-            let name = format!("{SNAPSHOT}{from}");
-            let bytes = self.read(&name)?;
-            match bytes.split_at_checked(HEAD_BYTES) {
-                Some((head, snapshot)) if head == head_of(snapshot) => {
-                    stored.snapshot = Some(snapshot.to_vec());
-                }
-                _ => return Err(self.damaged(&name, 0)),
-            }
+        let (from, snapshot) = self.stored_snapshot()?;
+        let mut stored = Stored {
+            snapshot: snapshot?,
+            ..Stored::default()
+        };
+        let mut journals = Vec::new();
+        for number in self
+            .listed(JOURNAL)?
+            .into_iter()
+            .filter(|number| *number >= from)
+        {
+            journals.push((number, self.read(&format!("{JOURNAL}{number}"))?));
         }
-        for number in journals.into_iter().filter(|number| *number >= from) {
+        for (at, (number, bytes)) in journals.iter().enumerate() {
             if stored.torn_bytes > 0 {
                 // The machine ended before the disk had the one before, so that nothing of this one
                 // was flushed, and what it says comes after a gap.
-                stored.torn_bytes += self.cut(number, 0)?;
+                stored.torn_bytes += self.cut(*number, 0)?;
                 continue;
             }
-            let (whole, length) = self.records(number, &mut stored.records)?;
-            if whole < length {
-                stored.torn_bytes = self.cut(number, whole)?;
+            let mut records = Vec::new();
+            let (whole, end) = records::read(bytes, &mut records);
+            let is_last = || journals[at + 1..].iter().all(|(_, bytes)| bytes.is_empty());
+            match end {
+                End::Whole => {}
+                End::Torn { is_cut } if is_cut || is_last() => {
+                    stored.torn_bytes = self.cut(*number, whole)?;
+                }
+                End::OtherVersion => return Err(self.other_version(&format!("{JOURNAL}{number}"))),
+                End::Torn { .. } | End::Damaged => {
+                    return Err(self.damaged(&format!("{JOURNAL}{number}"), whole));
+                }
             }
-            if number == self.number {
-                self.length = whole as u64;
+            stored
+                .records
+                .extend(records.into_iter().map(<[u8]>::to_vec));
+        }
+        self.seek_end()?;
+        Ok(stored)
+    }
+
+    fn salvage(&mut self) -> Result<Stored> {
+        let (from, snapshot) = self.stored_snapshot()?;
+        let mut stored = Stored::default();
+        if from > 0 {
+            self.copy_aside(&format!("{SNAPSHOT}{from}"))?;
+        }
+        match snapshot {
+            Ok(snapshot) => stored.snapshot = snapshot,
+            Err(_) => {
+                stored.torn_bytes += self.read(&format!("{SNAPSHOT}{from}"))?.len() as u64;
             }
         }
-        (self.journal.seek(SeekFrom::End(0)))
-            .map_err(|error| self.io("read the journal", &error))?;
+        for number in self
+            .listed(JOURNAL)?
+            .into_iter()
+            .filter(|number| *number >= from)
+        {
+            let name = format!("{JOURNAL}{number}");
+            let bytes = self.read(&name)?;
+            let mut records = Vec::new();
+            self.copy_aside(&name)?;
+            stored.torn_bytes += records::salvage(&bytes, &mut records) as u64;
+            stored
+                .records
+                .extend(records.into_iter().map(<[u8]>::to_vec));
+        }
+        self.seek_end()?;
         Ok(stored)
     }
 
@@ -273,6 +356,9 @@ impl Storage for Directory {
                 ),
             ));
         }
+        if crate::plant::active("record_not_written") {
+            return Ok(());
+        }
         if let Err(error) = self.write_record(record) {
             // What was written of it goes, or the next one would stand behind half a record.
             let cut = self.journal.set_len(self.length);
@@ -281,7 +367,6 @@ impl Storage for Directory {
                 .is_err();
             return Err(self.io("write the journal", &error));
         }
-        self.length += (HEAD_BYTES + record.len()) as u64;
         Ok(())
     }
 
@@ -338,45 +423,6 @@ impl Storage for Directory {
     }
 }
 
-/// Whether nothing was written there, though its place may have been made: it is zeros to the end.
-/// Then what is before it is the last that was written, and was not written to its end.
-fn is_last(rest: Option<&[u8]>) -> bool {
-    rest.is_none_or(|rest| rest.iter().all(|byte| *byte == 0))
-}
-
-fn head_of(bytes: &[u8]) -> [u8; HEAD_BYTES] {
-    let mut head = [0; HEAD_BYTES];
-    head[..4].copy_from_slice(&(bytes.len() as u32).to_le_bytes());
-    head[4..].copy_from_slice(&crc32(bytes).to_le_bytes());
-    head
-}
-
-/// CRC-32 of IEEE 802.3, as in gzip (RFC 1952, section 8).
-fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut at = 0;
-        while at < 256 {
-            let mut value = at as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                value = if value & 1 == 1 {
-                    0xedb8_8320 ^ (value >> 1)
-                } else {
-                    value >> 1
-                };
-                bit += 1;
-            }
-            table[at] = value;
-            at += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(!0, |crc, byte| {
-        TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize] ^ (crc >> 8)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -407,11 +453,6 @@ mod tests {
 
     fn records(texts: &[&str]) -> Vec<Vec<u8>> {
         texts.iter().map(|text| text.as_bytes().to_vec()).collect()
-    }
-
-    #[test]
-    fn the_checksum_is_that_of_gzip() {
-        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 
     #[test]
@@ -455,7 +496,7 @@ mod tests {
                 cut.resize(length + zeros, 0);
                 std::fs::write(&path, &cut).unwrap();
                 let (mut directory, stored) = folder.open();
-                let mut end = 0;
+                let mut end = JOURNAL_MAGIC.len();
                 let whole = texts.iter().take_while(|text| {
                     end += HEAD_BYTES + text.len();
                     end <= length
@@ -489,12 +530,54 @@ mod tests {
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         let (mut directory, stored) = folder.open();
         assert_eq!(stored.records, records(&["first"]));
-        assert_eq!(stored.torn_bytes, (HEAD_BYTES + 5 + HEAD_BYTES + 5) as u64);
+        let torn = HEAD_BYTES + 5 + JOURNAL_MAGIC.len() + HEAD_BYTES + 5;
+        assert_eq!(stored.torn_bytes, torn as u64);
         directory.append(b"more").unwrap();
         drop(directory);
         let (_, stored) = folder.open();
         assert_eq!(stored.records, records(&["first", "more"]));
         assert_eq!(stored.torn_bytes, 0);
+    }
+
+    /// A bit of the last record of a journal, while there is another journal behind it.
+    #[test]
+    fn damage_at_the_end_of_a_journal_is_none_of_its_end() {
+        let folder = Folder::new();
+        let (mut directory, _) = folder.open();
+        directory.append(b"first").unwrap();
+        directory.append(b"second").unwrap();
+        drop(directory.checkpoint(b"never".to_vec()).unwrap());
+        directory.append(b"third").unwrap();
+        drop(directory);
+        let path = folder.0.join("journal-0");
+        let bytes = std::fs::read(&path).unwrap();
+        for bit in 0..8 * bytes.len() {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            let mut directory = Directory::open(&folder.0).unwrap();
+            let error = directory.load().unwrap_err();
+            assert!(error.message().contains("journal-0"), "{bit}: {error}");
+            let salvaged = directory.salvage().unwrap();
+            assert!(
+                salvaged.records.len() >= 2 && salvaged.torn_bytes > 0,
+                "{bit}"
+            );
+            assert_eq!(salvaged.records.last().unwrap(), b"third", "{bit}");
+            // Nothing is gone until there is a new snapshot; and copies stay.
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+            directory.checkpoint(b"all".to_vec()).unwrap()().unwrap();
+            let copy = folder.0.join("damaged-journal-0");
+            assert_eq!(std::fs::read(copy).unwrap(), bytes);
+            drop(directory);
+            assert_eq!(folder.open().1.snapshot.as_deref(), Some(&b"all"[..]));
+            let _ = std::fs::remove_dir_all(&folder.0);
+            let (mut directory, _) = folder.open();
+            directory.append(b"first").unwrap();
+            directory.append(b"second").unwrap();
+            drop(directory.checkpoint(b"never".to_vec()).unwrap());
+            directory.append(b"third").unwrap();
+        }
     }
 
     #[test]
@@ -521,11 +604,11 @@ mod tests {
         drop(directory);
         let path = folder.0.join("journal-0");
         let mut bytes = std::fs::read(&path).unwrap();
-        bytes[10] ^= 1;
+        bytes[20] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
         let error = Directory::open(&folder.0).unwrap().load().unwrap_err();
         assert!(
-            error.message().contains("journal-0 is damaged at byte 0"),
+            error.message().contains("journal-0 is damaged at byte 4"),
             "{error}"
         );
     }
@@ -553,8 +636,12 @@ mod tests {
         assert_eq!(stored.snapshot.as_deref(), Some(&b"whole"[..]));
         assert_eq!(stored.records, records(&[]));
         drop(directory);
-        std::fs::write(folder.0.join("snapshot-2"), b"12345678bad").unwrap();
+        std::fs::write(folder.0.join("snapshot-2"), b"DFS\x02123456789012bad").unwrap();
         let error = Directory::open(&folder.0).unwrap().load().unwrap_err();
         assert!(error.message().contains("snapshot-2 is damaged"), "{error}");
+        // Those of before have other heads.
+        std::fs::write(folder.0.join("snapshot-2"), b"12345678bad").unwrap();
+        let error = Directory::open(&folder.0).unwrap().load().unwrap_err();
+        assert!(error.message().contains("another version"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 //! Where a document is kept: a snapshot, and the records since.
 
 mod directory;
+mod records;
 
 pub use self::directory::Directory;
 use crate::error::Result;
@@ -12,7 +13,8 @@ pub struct Stored {
     pub snapshot: Option<Vec<u8>>,
     /// The records appended since, in order.
     pub records: Vec<Vec<u8>>,
-    /// Bytes of a last record that was not written to its end; they were cut off.
+    /// Bytes of a last record that was not written to its end, and were cut off; or those that could not
+    /// be salvaged.
     pub torn_bytes: u64,
 }
 
@@ -24,7 +26,15 @@ pub type Work = Box<dyn FnOnce() -> Result<()> + Send>;
 /// Calls come one at a time. An error means that nothing was stored by the call.
 pub trait Storage: Send {
     /// Everything that is stored.
+    ///
+    /// Error: `invalid_message` for what is damaged.
     fn load(&mut self) -> Result<Stored>;
+    /// Everything that is whole, where [`Storage::load`] fails because something is damaged. What is
+    /// damaged stays, out of the way, until the next checkpoint is done. A storage that can't do this says
+    /// what it said before.
+    fn salvage(&mut self) -> Result<Stored> {
+        self.load()
+    }
     /// Adds a record. When this returns, the end of this process does not lose it. It must not wait
     /// for a disk.
     fn append(&mut self, record: &[u8]) -> Result<()>;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::names::NodeId;
+use crate::names::{Alias, NodeId};
 use crate::wire::json;
 
 /// Capability of a node that understands the frame that opens a link.
@@ -118,6 +118,8 @@ pub enum PeerFrame {
         connection: u64,
         /// Number of the first message on this connection; the first ever is 0.
         next: u64,
+        /// The sender's alias, by its own claim as everything here.
+        alias: Option<Alias>,
     },
 }
 
@@ -138,14 +140,17 @@ struct Envelope<'a> {
     payload: Option<&'a RawValue>,
     #[serde(default)]
     timestamp: Option<f64>,
-    link: Option<LinkOpen>,
+    #[serde(borrow)]
+    link: Option<LinkOpen<'a>>,
 }
 
 #[derive(Deserialize)]
-struct LinkOpen {
+struct LinkOpen<'a> {
     inc: u64,
     conn: u64,
     next: u64,
+    #[serde(borrow)]
+    alias: Option<Text<'a>>,
 }
 
 /// Appends `{"from":…,"to":…`, the part that is the same in every message of a link.
@@ -172,7 +177,13 @@ pub fn append_message(out: &mut Vec<u8>, head: &[u8], payload: &Payload, timesta
 /// Appends the frame that opens a link, after its head.
 ///
 /// `stream` is incarnation, connection and the number of the next message.
-pub fn append_open(out: &mut Vec<u8>, head: &[u8], stream: (u64, u64, u64), timestamp: u64) {
+pub fn append_open(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    stream: (u64, u64, u64),
+    alias: Option<&Alias>,
+    timestamp: u64,
+) {
     let (incarnation, connection, next) = stream;
     out.extend_from_slice(head);
     out.extend_from_slice(b",\"timestamp\":");
@@ -183,6 +194,10 @@ pub fn append_open(out: &mut Vec<u8>, head: &[u8], stream: (u64, u64, u64), time
     json::append_number(out, connection);
     out.extend_from_slice(b",\"next\":");
     json::append_number(out, next);
+    if let Some(alias) = alias {
+        out.extend_from_slice(b",\"alias\":");
+        json::append_string(out, alias.as_str());
+    }
     out.extend_from_slice(b"}}");
 }
 
@@ -271,6 +286,7 @@ impl PeerParser {
                 incarnation: open.inc,
                 connection: open.conn,
                 next: open.next,
+                alias: open.alias.and_then(|alias| Alias::new(&alias.0).ok()),
             });
         }
         self.head.clear();
@@ -379,18 +395,21 @@ mod tests {
 
     #[test]
     fn open_round_trips() {
-        let (mut head, mut out) = (Vec::new(), Vec::new());
-        append_head(&mut head, &id("a"), &id("b"));
-        append_open(&mut out, &head, (77, 2, 12), 1);
-        let frame = PeerParser::new().parse(&out.into()).unwrap();
-        let want = PeerFrame::Open {
-            from: id("a"),
-            to: id("b"),
-            incarnation: 77,
-            connection: 2,
-            next: 12,
-        };
-        assert_eq!(frame, want);
+        for alias in [None, Some(Alias::new("svc \"1\"").unwrap())] {
+            let (mut head, mut out) = (Vec::new(), Vec::new());
+            append_head(&mut head, &id("a"), &id("b"));
+            append_open(&mut out, &head, (77, 2, 12), alias.as_ref(), 1);
+            let frame = PeerParser::new().parse(&out.into()).unwrap();
+            let want = PeerFrame::Open {
+                from: id("a"),
+                to: id("b"),
+                incarnation: 77,
+                connection: 2,
+                next: 12,
+                alias,
+            };
+            assert_eq!(frame, want);
+        }
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! Replicas that write at random and exchange what they wrote in any causal order, with duplicates,
 //! losses that are made up for later, and forgotten deletes: they end the same, and as a replay says.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use distflow_core::crdt::document::{Document, Options, Received};
 use distflow_core::crdt::json::Json;
-use distflow_core::crdt::op::Op;
+use distflow_core::crdt::op::{COUNT_MAX, Kind, Op};
 use distflow_core::crdt::path::Path;
 use distflow_core::crdt::shape::{self, Write};
-use distflow_core::crdt::stamp::compare_utf16;
+use distflow_core::crdt::stamp::{Time, compare_utf16};
 use distflow_core::crdt::value::Value;
+use distflow_core::limits::CRDT_TIME_MS_MAX;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
@@ -35,6 +39,22 @@ pub enum Step {
     Merge(usize, prop::sample::Index),
     /// One goes back to it.
     Restore(usize, prop::sample::Index),
+    /// One is given an operation that is stamped at the edge of what there is.
+    Edge(usize, Path, Write, Time),
+}
+
+/// Who makes operations that are stamped at the edge.
+const EVIL: &str = "evil";
+
+fn edge() -> impl Strategy<Value = Time> {
+    let last = |most: u64| prop_oneof![Just(most), Just(most - 1), Just(0)];
+    let t = prop_oneof![
+        Just(CRDT_TIME_MS_MAX - 1),
+        Just(CRDT_TIME_MS_MAX),
+        Just(CRDT_TIME_MS_MAX + 1),
+        Just(COUNT_MAX),
+    ];
+    (t, last(COUNT_MAX)).prop_map(|(t, c)| Time { t, c })
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +84,11 @@ fn step(count: usize) -> impl Strategy<Value = Step> {
         2 => (replica.clone(), prop_oneof![Just(Form::Bytes), Just(Form::Json)])
             .prop_map(|(replica, form)| Step::Snapshot(replica, form)),
         1 => (replica.clone(), any::<prop::sample::Index>()).prop_map(|(to, at)| Step::Merge(to, at)),
-        1 => (replica, any::<prop::sample::Index>()).prop_map(|(to, at)| Step::Restore(to, at)),
+        1 => (replica.clone(), any::<prop::sample::Index>()).prop_map(|(to, at)| Step::Restore(to, at)),
+        1 => (replica, writes(2), edge()).prop_map(|(to, mut writes, time)| {
+            let (path, write) = writes.remove(0);
+            Step::Edge(to, path, write, time)
+        }),
     ]
 }
 
@@ -79,7 +103,9 @@ fn replay(initial: &Value, ops: &[Op]) -> Value {
     });
     let mut document = initial.clone();
     for op in ordered {
-        shape::apply(&mut document, &op.path, &op.write().unwrap());
+        if let Some(write) = op.write() {
+            shape::apply(&mut document, &op.path, &write);
+        }
     }
     document
 }
@@ -120,6 +146,8 @@ pub fn check((initial, (count, steps)): History) -> Result<(), TestCaseError> {
     }
     let mut ops: Vec<Op> = Vec::new();
     let mut snapshots: Vec<Vec<u8>> = Vec::new();
+    let mut edges = 0;
+    let mut numbers = HashSet::new();
     for (at, step) in steps.into_iter().enumerate() {
         let now_ms = START_MS + at as u64;
         match step {
@@ -137,7 +165,10 @@ pub fn check((initial, (count, steps)): History) -> Result<(), TestCaseError> {
                     }
                     Write::Delete => replica.delete(&path, now_ms + skew),
                 };
-                ops.extend(made);
+                if let Ok(op) = made {
+                    prop_assert!(numbers.insert((op.src.clone(), op.seq())), "{:?}", op);
+                    ops.push(op);
+                }
             }
             Step::Give(to, which) if !ops.is_empty() => {
                 let op = which.get(&ops).clone();
@@ -168,6 +199,26 @@ pub fn check((initial, (count, steps)): History) -> Result<(), TestCaseError> {
                     .unwrap();
             }
             Step::Merge(..) | Step::Restore(..) => {}
+            Step::Edge(to, path, write, time) => {
+                edges += 1;
+                let kind = match write {
+                    Write::Set(value) => Kind::Set(value),
+                    Write::Delete => Kind::Tombstone,
+                };
+                let src: Arc<str> = Arc::from(EVIL);
+                let op = Op {
+                    own_id: None,
+                    kind,
+                    path: path.into(),
+                    time,
+                    deps: vec![(src.clone(), edges)],
+                    src,
+                    ended: None,
+                };
+                let op = Op::decode(op.encode()).unwrap();
+                replicas[to].receive(op.clone(), now_ms).unwrap();
+                ops.push(op);
+            }
         }
     }
     let now_ms = START_MS + 1_000;

@@ -9,14 +9,14 @@ use distflow_core::{Error, ErrorKind, JsonCrdt, Result};
 use parking_lot::Mutex;
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(std::env::temp_dir().join(format!("distflow-{}", uuid::Uuid::new_v4())))
     }
 
-    fn open(&self, replica: &str) -> JsonCrdt {
+    pub fn open(&self, replica: &str) -> JsonCrdt {
         JsonCrdt::open(&self.0, replica, "{}", Options::default()).unwrap()
     }
 }
@@ -175,7 +175,7 @@ impl Storage for Failing {
 }
 
 #[test]
-fn what_cannot_be_kept_does_not_happen() {
+pub fn what_cannot_be_kept_does_not_happen() {
     let storage = Failing::default();
     let open = || {
         let boxed = Box::new(storage.clone());
@@ -229,4 +229,47 @@ fn a_forked_child_does_not_keep_the_directory() {
         libc::waitpid(child, std::ptr::null_mut(), 0);
     }
     assert_eq!(opened.unwrap().canonical(), r#"{"x":1}"#);
+}
+
+/// The initial value is the one that the document began with, before and after a checkpoint.
+#[test]
+pub fn another_initial_value_changes_nothing_once_there_is_a_document() {
+    let folder = Folder::new();
+    let open = |initial| JsonCrdt::open(&folder.0, "me", initial, Options::default()).unwrap();
+    let document = open(r#"{"v":1}"#);
+    drop(document);
+    for _ in 0..2 {
+        let document = open(r#"{"v":2,"w":[]}"#);
+        assert_eq!(document.get("/v").unwrap(), Some(1.into()));
+        assert_eq!(document.get("/w").unwrap(), None);
+        document.set("/x", 1).unwrap();
+        drop(document);
+        let document = open("[]");
+        assert_eq!(document.canonical(), r#"{"v":1,"x":1}"#);
+        document.checkpoint().unwrap();
+    }
+}
+
+/// Six operations that come in reverse, a write after them, and another bound when it is opened again.
+#[test]
+pub fn a_smaller_bound_of_what_waits_takes_nothing_back() {
+    let folder = Folder::new();
+    let other = JsonCrdt::new("other", "{}", Options::default()).unwrap();
+    let ops: Vec<_> = (0..6).map(|at| other.set("/x", at).unwrap()).collect();
+    let document = folder.open("me");
+    for op in ops.iter().rev() {
+        document.receive(op.clone()).unwrap();
+    }
+    let mine = document.set("/mine", 1).unwrap();
+    let (text, clock) = (document.canonical(), document.clock());
+    drop(document);
+    let options = Options {
+        pending_ops_max: 3,
+        ..Options::default()
+    };
+    let document = JsonCrdt::open(&folder.0, "me", "{}", options).unwrap();
+    assert_eq!((document.canonical(), document.clock()), (text, clock));
+    other.receive(mine).unwrap();
+    let next = document.set("/mine", 2).unwrap();
+    assert_eq!(other.receive(next).unwrap(), Received::Applied);
 }

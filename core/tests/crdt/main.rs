@@ -5,13 +5,20 @@
 use proptest::test_runner::Config;
 
 mod convergence;
+mod damage;
+mod edge;
+mod ends;
 mod kept;
+mod lives;
 #[cfg(feature = "plants")]
 mod plants;
 mod promises;
+mod reopen;
 mod scenario;
+mod sources;
 mod tree;
 mod vectors;
+mod watches;
 
 /// How many histories a property is tried with: so many, or CASES.
 fn config(cases: u32) -> Config {

@@ -269,6 +269,8 @@ fn too_many_writes_to_remember_are_told_once() {
     }
     let told = told(&mut a, "limit");
     assert_eq!(told.len(), 1);
+    let size = told[0]["size"].as_u64().unwrap();
+    assert!((1_001..=1_200).contains(&size), "{size}");
     assert_eq!(
         (&told[0]["type"], &told[0]["limit"]),
         (&json!("registers"), &json!(1_000))
@@ -454,7 +456,16 @@ fn the_difference_of_snapshots_names_what_changed() {
     );
     assert_eq!(
         diff["lwwChanges"],
-        json!({"added": [".new", ".u.a", ".u.b#1", ".u.c"], "removed": [], "modified": []})
+        json!({"added": [".new", ".u.a", ".u.b#1"], "removed": [], "modified": []})
+    );
+    // As with the originals, a delete is no write that was modified.
+    let before = a.snapshot_json();
+    a.set(&path(r#"["new"]"#), false, NOW_MS).unwrap();
+    a.delete(&path(r#"["u","a"]"#), NOW_MS).unwrap();
+    let later = parsed(&diff_snapshots(&before, &a.snapshot_json()).unwrap());
+    assert_eq!(
+        later["lwwChanges"],
+        json!({"added": [], "removed": [], "modified": [".new"]})
     );
     assert_eq!(
         diff["tombstoneChanges"],
@@ -498,6 +509,54 @@ fn hostile_operations_do_not_stop_a_source_or_fill_the_memory() {
         assert_eq!(received.is_ok(), at < 4_094, "{at}");
     }
     a.set(&path(r#"["still"]"#), 1, NOW_MS).unwrap();
+}
+
+#[test]
+pub fn an_index_far_beyond_the_end_costs_what_its_operation_is_long() {
+    let mut a = document("A", Options::default());
+    a.set(&path(r#"["l"]"#), json("[1]"), NOW_MS).unwrap();
+    let before = (a.clock(), a.canonical());
+    let error = a.set(&path(r#"["l",66]"#), 2, NOW_MS).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    for part in ["66", "1 elements", "64"] {
+        assert!(error.message().contains(part), "{error}");
+    }
+    assert!(a.set(&path(r#"["l",0,65535]"#), 2, NOW_MS).is_err());
+    assert_eq!((a.clock(), a.canonical()), before);
+    let op = a.set(&path(r#"["l",65]"#), 2, NOW_MS).unwrap();
+    let padded = format!("{{\"l\":[1{},2]}}", ",null".repeat(64));
+    assert_eq!(a.canonical(), padded);
+    let mut b = document("B", Options::default());
+    for op in a.since(&b.clock()).ops {
+        b.receive(op, NOW_MS).unwrap();
+    }
+    assert_eq!((b.canonical(), op.write().is_some()), (padded, true));
+
+    // Of another replica, it counts: all padding of one operation together.
+    for (at, (place, expected)) in [
+        (r#"["m",65]"#, "[]"),
+        (r#"["m",64]"#, "[64 nulls,1]"),
+        (
+            r#"["m",60,"x",4]"#,
+            r#"[60 nulls,{"x":[null,null,null,null,1]}]"#,
+        ),
+        (r#"["m",60,"x",5]"#, r#"[60 nulls,{"x":[]}]"#),
+        (r#"["m",65535,65535,65535]"#, "[]"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut c = document("C", Options::default());
+        let op = format!(
+            r#"{{"id":"x","kind":"set","path":{place},"value":1,"hlc":{{"t":{NOW_MS},"c":{at},"r":"D"}},"deps":{{"D":1}},"src":"D"}}"#
+        );
+        let op = Op::decode(op).unwrap();
+        assert_eq!(c.receive(op, NOW_MS).unwrap(), Received::Applied);
+        let nulls = |count| vec!["null"; count].join(",");
+        let expected = expected.replace("64 nulls", &nulls(64));
+        let expected = expected.replace("60 nulls", &nulls(60));
+        assert_eq!(c.canonical(), format!("{{\"m\":{expected}}}"), "{place}");
+    }
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use distflow_core::session::seat::Action;
 
+use crate::world::Random;
+
 /// What goes to the broker.
 #[derive(Debug, Clone)]
 pub enum Up {
@@ -23,6 +25,8 @@ pub struct Down {
     pub topic: String,
     pub payload: Vec<u8>,
     pub retained: bool,
+    /// Whose message it is.
+    from: usize,
 }
 
 #[derive(Debug, Default)]
@@ -40,12 +44,23 @@ pub struct Broker {
     pub links: BTreeMap<usize, Link>,
     /// Everything that was ever published, in the broker's order.
     pub published: Vec<(String, Vec<u8>)>,
+    /// Whether it has no one order: what different clients say at about the same time comes to each in
+    /// another order, and what is retained of that is not what came last. Of one client everything
+    /// keeps its order.
+    pub disorder: Option<Random>,
+    /// Of each topic, who wrote last what is retained, and when.
+    writers: BTreeMap<String, (usize, usize)>,
 }
+
+/// From which client on nobody is meant: the test itself.
+const NOBODY: usize = usize::MAX;
+/// Messages of others that one may overtake.
+const ABOUT_THE_SAME_TIME: usize = 8;
 
 impl From<Action> for Up {
     fn from(action: Action) -> Self {
         match action {
-            Action::Subscribe(filter) => Self::Subscribe(filter),
+            Action::Subscribe(filter) | Action::SubscribeLoosely(filter) => Self::Subscribe(filter),
             Action::Unsubscribe(filter) => Self::Unsubscribe(filter),
             Action::Publish {
                 topic,
@@ -87,7 +102,7 @@ impl Broker {
     pub fn cut(&mut self, client: usize) {
         let link = self.links.remove(&client);
         if let Some(will) = link.and_then(|link| link.will) {
-            self.publish(will, Vec::new(), true);
+            self.publish_of(client, will, Vec::new(), true);
         }
     }
 
@@ -122,6 +137,7 @@ impl Broker {
                     topic: topic.clone(),
                     payload: payload.clone(),
                     retained: true,
+                    from: NOBODY,
                 }));
                 link.filters.push(filter);
             }
@@ -129,25 +145,48 @@ impl Broker {
                 topic,
                 payload,
                 retain,
-            }) => self.publish(topic, payload, retain),
+            }) => self.publish_of(client, topic, payload, retain),
         }
         true
     }
 
     pub fn publish(&mut self, topic: String, payload: Vec<u8>, retain: bool) {
+        self.publish_of(NOBODY, topic, payload, retain);
+    }
+
+    fn publish_of(&mut self, from: usize, topic: String, payload: Vec<u8>, retain: bool) {
         for link in self.links.values_mut() {
             if link.filters.iter().any(|filter| matches(filter, &topic)) {
-                link.down.push_back(Down {
+                let down = Down {
                     topic: topic.clone(),
                     payload: payload.clone(),
                     retained: false,
-                });
+                    from,
+                };
+                let count = link.down.len();
+                let is_own = |down: &Down| down.from == from || down.retained;
+                let first = link.down.iter().rposition(is_own).map_or(0, |at| at + 1);
+                let first = first.max(count.saturating_sub(ABOUT_THE_SAME_TIME));
+                let at = match &mut self.disorder {
+                    Some(random) => first + random.below((count - first + 1) as u64) as usize,
+                    None => count,
+                };
+                link.down.insert(at, down);
             }
         }
-        if retain && payload.is_empty() {
-            self.retained.remove(&topic);
-        } else if retain {
-            self.retained.insert(topic.clone(), payload.clone());
+        let now = self.published.len();
+        let is_late = match (&mut self.disorder, self.writers.get(&topic)) {
+            (Some(random), Some((writer, at))) => {
+                *writer != from && now - at < ABOUT_THE_SAME_TIME && random.below(2) == 0
+            }
+            _ => false,
+        };
+        if retain && !is_late {
+            self.writers.insert(topic.clone(), (from, now));
+            match payload.is_empty() {
+                true => drop(self.retained.remove(&topic)),
+                false => drop(self.retained.insert(topic.clone(), payload.clone())),
+            }
         }
         self.published.push((topic, payload));
     }

@@ -5,7 +5,7 @@ use distflow_core::session::seat::{CreateOptions, Ending, Event, Role};
 
 use crate::begun::{act, handed_over, room_for, with_members};
 use crate::broker::Up;
-use crate::world::name;
+use crate::world::{Random, World, name};
 
 #[test]
 fn the_first_member_continues_when_the_creator_is_lost() {
@@ -64,6 +64,37 @@ fn who_continues_a_session_starts_it_when_it_is_full_as_well() {
     world.join();
     world.settle(5_000);
     assert!(world.has(1, |event| matches!(event, Event::GameStarted { .. })));
+}
+
+/// All of them ask in the same instant, and each hears its own claim first.
+#[test]
+fn one_continues_whatever_the_order_of_claims() {
+    for seed in 0..300 {
+        one_continues(seed);
+    }
+}
+
+pub fn one_continues(seed: u64) {
+    let mut world = World::new(seed);
+    world.timing.candidate_ms = 0;
+    world.create(&handed_over());
+    world.settle(100);
+    for _ in 0..4 {
+        world.join();
+    }
+    world.settle(1_000);
+    world.broker.disorder = Some(Random(seed));
+    world.kill(0);
+    world.settle(40_000);
+    let is_creator = |client: &usize| world.clients[*client].seat.role() == Role::Creator;
+    assert_eq!((1..5).filter(is_creator).count(), 1, "seed {seed}");
+    assert_eq!(world.members(), (1..5).map(name).collect(), "seed {seed}");
+    // And nobody else was, not even for a moment.
+    for client in 1..5 {
+        let changes = world.clients[client].events.iter();
+        let is_change = |(_, event): &&(u64, Event)| matches!(event, Event::CreatorChanged { .. });
+        assert_eq!(changes.filter(is_change).count(), 1, "seed {seed}");
+    }
 }
 
 #[test]

@@ -101,6 +101,23 @@ fn a_killed_member_is_gone_at_once_and_nobody_else() {
 }
 
 #[test]
+fn a_frozen_member_is_gone_within_20_s() {
+    for wait_ms in [0, 1_000, 4_900] {
+        let mut world = with_members(&room_for(4), 2);
+        world.settle(wait_ms);
+        let at_ms = world.now_ms;
+        world.freeze(1);
+        world.settle(30_000);
+        let gone = Event::MemberLeft(name(1));
+        for other in [0, 2] {
+            let when = world.when(other, |event| *event == gone).unwrap() - at_ms;
+            assert!((10_000..=20_000).contains(&when), "{when}");
+        }
+        assert_eq!(world.members(), [name(0), name(2)].into());
+    }
+}
+
+#[test]
 fn who_finds_no_room_is_told_at_once() {
     let mut world = with_members(&room_for(2), 1);
     let late = world.join();
@@ -320,7 +337,7 @@ fn the_list_shows_what_is_there() {
     let mut world = started(&room_for(4));
     let watcher = 1_000;
     world.broker.connect(watcher, None);
-    let mut lobby = Lobby::new(Timing::default(), true);
+    let mut lobby = Lobby::new(Timing::default(), true, 1);
     let now = |world: &World| Moment {
         mono_ms: world.now_ms,
         ..Moment::default()
@@ -350,7 +367,7 @@ fn the_list_shows_what_is_there() {
                 .drain(..)
                 .collect();
             for message in down {
-                lobby.message(&message.topic, &message.payload, moment);
+                lobby.message(&message.topic, &message.payload, message.retained, moment);
             }
             world.settle(50);
         }
@@ -377,7 +394,7 @@ fn the_list_shows_what_is_there() {
     assert!(lobby.take_changed());
     assert_eq!(lobby.sessions(now(&world)).len(), 0);
     assert!(!world.broker.retained.is_empty());
-    look(&mut world, &mut lobby, 50_000);
+    look(&mut world, &mut lobby, 70_000);
     assert_eq!(
         world.broker.retained.len(),
         0,

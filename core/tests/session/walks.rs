@@ -10,10 +10,13 @@ struct Walk {
     hands_over: bool,
     may_restart: bool,
     may_lose_creator: bool,
+    /// Whether the broker has no one order for what several say at once.
+    disorder: bool,
 }
 
 fn walk(seed: u64, walk: &Walk) -> World {
     let mut world = World::new(seed);
+    world.broker.disorder = walk.disorder.then_some(Random(seed ^ 0xd150));
     let mut choose = Random(seed ^ 0x5eed);
     let players_max = 2 + choose.below(6) as u32;
     let options = CreateOptions {
@@ -119,6 +122,7 @@ fn no_join_is_lost_and_nobody_comes_back() {
         hands_over: false,
         may_restart: false,
         may_lose_creator: false,
+        disorder: false,
     };
     walks(0, 1_000, &one);
 }
@@ -129,6 +133,7 @@ fn nor_when_the_broker_restarts() {
         hands_over: false,
         may_restart: true,
         may_lose_creator: false,
+        disorder: false,
     };
     walks(10_000_000, 1_000, &one);
 }
@@ -139,6 +144,7 @@ fn nor_when_creators_die_and_hand_over() {
         hands_over: true,
         may_restart: false,
         may_lose_creator: true,
+        disorder: false,
     };
     walks(20_000_000, 1_000, &one);
 }
@@ -149,6 +155,7 @@ fn nor_when_all_of_that_happens() {
         hands_over: true,
         may_restart: true,
         may_lose_creator: true,
+        disorder: false,
     };
     walks(30_000_000, 1_000, &one);
 }
@@ -159,6 +166,21 @@ fn a_session_that_is_lost_is_over_for_all() {
         hands_over: false,
         may_restart: true,
         may_lose_creator: true,
+        disorder: false,
     };
     walks(40_000_000, 1_000, &one);
+}
+
+/// Each hears what several say at once in another order, and what is retained is not what came last.
+#[test]
+fn nor_on_a_broker_that_has_no_one_order() {
+    for may_restart in [false, true] {
+        let one = Walk {
+            hands_over: true,
+            may_restart,
+            may_lose_creator: true,
+            disorder: true,
+        };
+        walks(50_000_000, 1_000, &one);
+    }
 }

@@ -10,6 +10,7 @@ use crate::broker::{Broker, Up};
 pub const SESSION: &str = "s-1";
 
 /// Numbers that look random and can be had again (SplitMix64).
+#[derive(Debug)]
 pub struct Random(pub u64);
 
 impl Random {
@@ -130,6 +131,11 @@ impl World {
         self.clients[client].is_alive = false;
         self.clients[client].wants_in = false;
         self.broker.cut(client);
+    }
+
+    /// The process stands still; its connection stays.
+    pub fn freeze(&mut self, client: usize) {
+        self.clients[client].is_alive = false;
     }
 
     pub fn restart_broker(&mut self, keeps: bool) {

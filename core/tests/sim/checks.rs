@@ -27,6 +27,8 @@ pub enum Check {
     Back { since_us: u64 },
     /// A frozen process that went on is registered again.
     Rejoined { pid: Pid, since_us: u64 },
+    /// F2: a process that was asked to end has ended.
+    Ended { pid: Pid, since_us: u64 },
 }
 
 /// The slot of a node's id; none for the ids of raw clients.
@@ -98,7 +100,7 @@ pub fn peer_left(env: &mut Env, node: &mut NodeProcess, info: &Arc<NodeInfo>, ca
         return;
     }
     let meta = info.meta.as_ref().map(|meta| meta.get());
-    if let Some(pid) = unexpected_leave(env, &info.node_id, meta) {
+    if let Some(pid) = unexpected_leave(env, &info.node_id, meta, info.port) {
         let cause = cause.name();
         env.fail(|| {
             let (watcher, id) = (node.pid, &info.node_id);
@@ -107,15 +109,20 @@ pub fn peer_left(env: &mut Env, node: &mut NodeProcess, info: &Arc<NodeInfo>, ca
     }
 }
 
-/// The live process of an id and metadata, which no two processes share.
-fn process_of(env: &Env, id: &str, meta: Option<&str>) -> Option<Pid> {
+/// The live process of an id and metadata, which no two processes share. Where an original does
+/// not keep the metadata, the address has to do.
+fn process_of(env: &Env, id: &str, meta: Option<&str>, port: u16) -> Option<Pid> {
     let pid = slot_of(id).and_then(|slot| env.current[slot])?;
-    (env.ids[pid] == id && env.meta[pid].says.as_deref() == meta).then_some(pid)
+    let is = match meta {
+        Some(meta) => env.meta[pid].says.as_deref() == Some(meta),
+        None => env.meta[pid].port == port,
+    };
+    (env.ids[pid] == id && is).then_some(pid)
 }
 
 /// The live process that a leave is about, if nothing can have caused it.
-fn unexpected_leave(env: &Env, id: &str, meta: Option<&str>) -> Option<Pid> {
-    let pid = process_of(env, id, meta)?;
+fn unexpected_leave(env: &Env, id: &str, meta: Option<&str>, port: u16) -> Option<Pid> {
+    let pid = process_of(env, id, meta, port)?;
     let meta = &env.meta[pid];
     let settled = meta
         .started_us
@@ -140,12 +147,12 @@ pub fn noticed(env: &mut Env, pmd: &PmdProcess, notice: &Notice) {
         Notice::Left(node, cause) => {
             env.note(&[env.now_us, u64::from(node.port)]);
             let id = node.node_id.as_str();
-            if let Some(pid) = unexpected_leave(env, id, node.meta.as_deref()) {
+            if let Some(pid) = unexpected_leave(env, id, node.meta.as_deref(), node.port) {
                 let cause = cause.name();
                 env.fail(|| format!("the registry lost {id}, process {pid}: {cause}"));
             }
             if matches!(cause, LeaveCause::Closed | LeaveCause::Replaced) {
-                reconnected(env, id, node.meta.as_deref());
+                reconnected(env, id, node.meta.as_deref(), node.port);
             }
         }
         Notice::BadFrame(text) => env.fail(|| format!("the PMD got a bad frame: {text}")),
@@ -155,8 +162,8 @@ pub fn noticed(env: &mut Env, pmd: &PmdProcess, notice: &Notice) {
 
 /// R6: a node that is registered over a connection that holds is not removed because of
 /// another one.
-fn reconnected(env: &mut Env, id: &str, meta: Option<&str>) {
-    let Some(pid) = process_of(env, id, meta) else {
+fn reconnected(env: &mut Env, id: &str, meta: Option<&str>, port: u16) {
+    let Some(pid) = process_of(env, id, meta, port) else {
         return;
     };
     let meta = &env.meta[pid];
@@ -168,10 +175,17 @@ fn reconnected(env: &mut Env, id: &str, meta: Option<&str>) {
     }
 }
 
-/// A watcher did not read its events and is cut off: it leaves, and comes back.
+/// A watcher did not read its events and is cut off: it leaves, and comes back. Nobody is who
+/// runs and has a connection that works.
 pub fn cut_off(env: &mut Env, conn: ConnIx) {
     let pid = env.net.pid(conn, 0);
     env.log(|| format!("process {pid} is cut off"));
+    let since = env.now_us.saturating_sub(6 * SECOND);
+    let meta = &env.meta[pid];
+    let reads = meta.alive && !meta.frozen && env.net.is_whole(conn);
+    if reads && env.is_quiet(meta.site, since) && env.is_quiet(0, since) {
+        env.fail(|| format!("R7: process {pid}, which reads, is cut off"));
+    }
     env.excuse(pid, 12 * SECOND);
     let site = env.meta[pid].site;
     env.jolt(site);

@@ -78,17 +78,18 @@ impl World {
             .log(|| format!("kill process {pid}, power {power}"));
         let settled = self.is_settled(pid);
         self.bury(slot, pid);
+        let mut closed_us = 0;
         if power {
             self.env.vanish(pid);
             self.env.haunted_until_us[slot] = self.env.now_us + 8 * SECOND;
         } else {
-            let in_us = self.env.rng.below(200 * MS);
-            self.env.at(in_us, Event::Reap(pid));
+            closed_us = self.env.rng.below(200 * MS);
+            self.env.at(closed_us, Event::Reap(pid));
         }
         if settled && power {
             self.expect_gone("R2", pid, 10 * SECOND);
         } else if settled {
-            self.expect_gone("R1", pid, SECOND);
+            self.expect_gone("R1", pid, closed_us + self.leave_us());
         }
         let in_us = match self.env.rng.below(3) {
             0 => self.env.rng.below(30 * MS),
@@ -96,6 +97,15 @@ impl World {
             _ => self.env.rng.below(10 * SECOND),
         };
         self.env.at(in_us, Event::Restart(slot));
+    }
+
+    /// How long a leave takes from the close of a socket to every watcher: what is promised for
+    /// loopback, where the network of this run is as fast as that.
+    fn leave_us(&self) -> u64 {
+        let net = &self.plan.net;
+        let fast = net.delay_us <= MS && net.spike_us <= MS;
+        let wide = net.piece_bytes >= 1_460 && net.window_bytes >= 64 << 10;
+        if fast && wide { 100 * MS } else { SECOND }
     }
 
     fn duration_us(env: &mut Env) -> u64 {
@@ -325,7 +335,10 @@ impl World {
         }
         self.env.log(|| format!("shut process {pid} down"));
         if self.is_settled(pid) && self.env.is_quiet(0, self.env.now_us.saturating_sub(SECOND)) {
-            self.expect_gone("R1", pid, 4_500 * MS);
+            self.expect_gone("R1", pid, 2 * SECOND + 200 * MS);
+            let since_us = self.env.now_us;
+            self.env
+                .at(2 * SECOND, Event::Check(Check::Ended { pid, since_us }));
         }
         let World { env, procs, .. } = self;
         if let Process::Node(node) = &mut procs[pid] {

@@ -41,6 +41,8 @@ pub struct NodeSetup {
     pub slot: usize,
     pub config: Config,
     pub mailbox: MailboxConfig,
+    /// Others open their links to it, always: it understands that, and every PMD tells of it.
+    pub opens: bool,
     /// Takes a message this often; 0 = at once.
     pub consume_us: u64,
 }
@@ -90,7 +92,7 @@ impl NodeProcess {
             pid,
             id: id.as_str().to_owned(),
             alias: alias.as_str().to_owned(),
-            opens: setup.config.node.caps.is_some(),
+            opens: setup.opens,
             state,
             inbound: Inbound::new(id),
             mailbox: Mailbox::new(setup.mailbox),

@@ -123,6 +123,7 @@ impl NodeProcess {
                     incarnation,
                     connection,
                     next,
+                    ..
                 }) => {
                     let stream = (incarnation, connection, next);
                     if !self.opened(env, conn, &from, &to, stream) {

@@ -25,6 +25,9 @@ pub struct SlotPlan {
     pub queue_bytes_max: usize,
 }
 
+/// A bound for watchers that those who read exceed as well, for a moment.
+const LEAST_BEHIND_BYTES: usize = 50;
+
 /// Kinds of faults a run can enable.
 pub const KINDS: usize = 11;
 
@@ -42,6 +45,8 @@ pub struct Plan {
     pub watcher_bytes_max: usize,
     /// Whether somebody starts the PMD, or the first node that may.
     pub pmd_first: bool,
+    /// Which of the PMDs that are started one after the other are originals, as bits.
+    pub original_pmds: u64,
 }
 
 fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
@@ -94,7 +99,7 @@ impl Plan {
             .filter(|_| !enabled.is_empty())
             .map(|_| (2 * SECOND + rng.below(chaos_us), pick(&mut rng, &enabled)))
             .collect();
-        Self {
+        let mut plan = Self {
             slots: (0..count as usize)
                 .map(|number| slot(&mut rng, number, links, policy))
                 .collect(),
@@ -120,12 +125,21 @@ impl Plan {
             } else {
                 pick(&mut rng, &[100 * MS, 400 * MS, SECOND])
             },
-            watcher_bytes_max: if crowd || rng.below(6) > 0 {
-                256 << 10
-            } else {
-                3_000
+            watcher_bytes_max: match if crowd { 5 } else { rng.below(6) } {
+                0 => 3_000,
+                1 => LEAST_BEHIND_BYTES,
+                _ => 256 << 10,
             },
             pmd_first: rng.below(4) > 0,
+            original_pmds: match rng.below(4) {
+                0 => rng.next_u64(),
+                _ => 0,
+            },
+        };
+        if plan.watcher_bytes_max == LEAST_BEHIND_BYTES {
+            // Whoever reads is behind for as long as two events are on their way.
+            plan.net.window_bytes = 200;
         }
+        plan
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use distflow_core::limits;
-use distflow_core::registry::{Config, ConnId, Input, Output, Outputs, Registry};
+use distflow_core::registry::{Config, ConnId, Feeds, Input, Outgoing, Output, Outputs, Registry};
 use distflow_core::wire::frame;
 
 use crate::checks;
@@ -16,8 +16,7 @@ struct Conn {
     conn: ConnIx,
     generation: u32,
     pending: Vec<u8>,
-    out: Vec<u8>,
-    event_bytes: usize,
+    out: Outgoing,
     /// Flushing a last answer until then; what still arrives is thrown away.
     lingers_until_ms: Option<u64>,
     paused: bool,
@@ -25,7 +24,7 @@ struct Conn {
 
 impl Conn {
     fn is_held(&self) -> bool {
-        self.paused || self.out.len() > limits::ANSWERS_BYTES_MAX
+        self.paused || self.out.answer_bytes() > limits::ANSWERS_BYTES_MAX
     }
 }
 
@@ -33,6 +32,9 @@ pub struct PmdProcess {
     pub pid: Pid,
     pub registry: Registry,
     pub stopped: bool,
+    /// It knows nothing beyond what the originals do: no greeting, and so no revisions, no
+    /// metadata, no probes.
+    pub original: bool,
     watcher_bytes_max: usize,
     outputs: Outputs,
     conns: Vec<Option<Conn>>,
@@ -41,15 +43,24 @@ pub struct PmdProcess {
     ids: BTreeMap<ConnIx, ConnId>,
     again: VecDeque<ConnId>,
     dirty: Vec<ConnId>,
+    feeds: Feeds,
+    stalls_at_ms: Option<u64>,
 }
 
 impl PmdProcess {
-    pub fn new(pid: Pid, config: Config, watcher_bytes_max: usize, env: &mut Env) -> Self {
+    pub fn new(
+        pid: Pid,
+        config: Config,
+        watcher_bytes_max: usize,
+        original: bool,
+        env: &mut Env,
+    ) -> Self {
         env.listen(pid, PMD_PORT);
         let process = Self {
             pid,
             registry: Registry::new(config, env.now()),
             stopped: false,
+            original,
             watcher_bytes_max,
             outputs: Outputs::default(),
             conns: Vec::new(),
@@ -58,6 +69,8 @@ impl PmdProcess {
             ids: BTreeMap::new(),
             again: VecDeque::new(),
             dirty: Vec::new(),
+            feeds: Feeds::default(),
+            stalls_at_ms: None,
         };
         env.arm(pid, process.registry.next_deadline_ms());
         process
@@ -85,8 +98,12 @@ impl PmdProcess {
     }
 
     fn finish_turn(&mut self, env: &mut Env) {
+        self.registry.settle(env.now(), &mut self.outputs);
+        self.carry_out(env);
         while !self.again.is_empty() || !self.dirty.is_empty() {
             self.look_again(env);
+            self.registry.settle(env.now(), &mut self.outputs);
+            self.carry_out(env);
             for id in std::mem::take(&mut self.dirty) {
                 self.flush(env, id);
             }
@@ -98,10 +115,14 @@ impl PmdProcess {
     fn deadline_ms(&self) -> Option<u64> {
         let lingering = self.conns.iter().flatten();
         let lingering = lingering.filter_map(|conn| conn.lingers_until_ms).min();
-        [self.registry.next_deadline_ms(), lingering]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.registry.next_deadline_ms(),
+            lingering,
+            self.stalls_at_ms,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     pub fn tick(&mut self, env: &mut Env) {
@@ -121,6 +142,7 @@ impl PmdProcess {
         for id in over {
             self.close(env, id);
         }
+        self.look_for_stalls(env);
         if self
             .registry
             .next_deadline_ms()
@@ -161,8 +183,7 @@ impl PmdProcess {
             conn,
             generation,
             pending: Vec::new(),
-            out: Vec::new(),
-            event_bytes: 0,
+            out: Outgoing::default(),
             lingers_until_ms: None,
             paused: false,
         });
@@ -183,6 +204,8 @@ impl PmdProcess {
             self.received(env, id, &bytes);
         }
         if end != ReadEnd::Open {
+            self.registry.settle(env.now(), &mut self.outputs);
+            self.carry_out(env);
             // A paused connection's end waits for its turn, as it would in the socket.
             self.close(env, id);
         }
@@ -210,6 +233,8 @@ impl PmdProcess {
             match frame::split(&bytes[used..], limits::PMD_FRAME_BYTES_MAX) {
                 Ok(Some(body)) => {
                     used += frame::HEADER_BYTES + body.len();
+                    let unheard = self.original.then(|| without_greeting(body)).flatten();
+                    let body = unheard.as_deref().unwrap_or(body);
                     self.registry
                         .step(env.now(), Input::Frame(id, body), &mut self.outputs);
                     self.carry_out(env);
@@ -224,15 +249,24 @@ impl PmdProcess {
     }
 
     fn enqueue(&mut self, id: ConnId, bytes: &[u8]) {
-        if let Some(conn) = self.conn(id) {
-            conn.out.extend_from_slice(bytes);
+        let conn = self
+            .conns
+            .get_mut(id.slot as usize)
+            .and_then(Option::as_mut);
+        if let Some(conn) = conn.filter(|conn| conn.generation == id.generation) {
+            conn.out.answer(&self.feeds, bytes);
             self.dirty.push(id);
         }
     }
 
     fn linger(&mut self, env: &mut Env, id: ConnId, for_ms: u64) {
         let until = env.now().mono_ms + for_ms;
-        if let Some(conn) = self.conn(id) {
+        let conn = self
+            .conns
+            .get_mut(id.slot as usize)
+            .and_then(Option::as_mut);
+        if let Some(conn) = conn.filter(|conn| conn.generation == id.generation) {
+            conn.out.seal(&self.feeds);
             conn.lingers_until_ms = Some(until);
             conn.pending = Vec::new();
             self.again.push_back(id);
@@ -249,7 +283,24 @@ impl PmdProcess {
                         env.note_bytes(&outputs.bytes[range.clone()]);
                         self.enqueue(id, &outputs.bytes[range]);
                     }
-                    Output::Event(id, range) => self.event(env, id, &outputs.bytes[range]),
+                    Output::Shared(id, bytes) => {
+                        if let Some(conn) = self.conn(id) {
+                            conn.out.share(&bytes);
+                        }
+                    }
+                    Output::Watch(id, kind) => {
+                        let conn = self.conns.get_mut(id.slot as usize);
+                        let conn = conn.and_then(Option::as_mut);
+                        if let Some(conn) = conn.filter(|conn| conn.generation == id.generation) {
+                            conn.out.watch(&mut self.feeds, kind);
+                        }
+                    }
+                    Output::Announce(kind, range) => {
+                        env.note_bytes(&outputs.bytes[range.clone()]);
+                        self.feeds.push(kind, &outputs.bytes[range]);
+                        self.announced();
+                        self.expect_stalls(env);
+                    }
                     Output::Inspect(id) => self.again.push_front(id),
                     Output::Pause(id) => {
                         if let Some(conn) = self.conn(id) {
@@ -265,6 +316,8 @@ impl PmdProcess {
                     Output::Close(id, _) => self.linger(env, id, limits::LINGER_MS),
                     Output::Notice(notice) => checks::noticed(env, self, &notice),
                     Output::Stop(_) => self.stopped = true,
+                    // Nobody asks, and nobody takes over.
+                    Output::Status(..) | Output::SharePort => {}
                 }
             }
             outputs.clear();
@@ -274,27 +327,45 @@ impl PmdProcess {
         }
     }
 
-    fn event(&mut self, env: &mut Env, id: ConnId, bytes: &[u8]) {
-        let bound = self.watcher_bytes_max;
-        let full = |conn: &Conn| conn.event_bytes + bytes.len() > bound;
-        if self.conn(id).is_some_and(|conn| full(conn)) {
-            self.flush(env, id);
+    /// Whoever watches has something to read.
+    fn announced(&mut self) {
+        for &id in self.ids.values() {
+            let conn = self.conns[id.slot as usize].as_ref();
+            if conn.is_some_and(|conn| conn.out.watches()) && !self.dirty.contains(&id) {
+                self.dirty.push(id);
+            }
         }
-        let Some(conn) = self.conn(id) else { return };
-        if conn.lingers_until_ms.is_some() {
+    }
+
+    fn expect_stalls(&mut self, env: &Env) {
+        if self.feeds.longest() > self.watcher_bytes_max {
+            let at_ms = env.now().mono_ms + limits::SWEEP_MS;
+            self.stalls_at_ms.get_or_insert(at_ms);
+        }
+    }
+
+    fn look_for_stalls(&mut self, env: &mut Env) {
+        let now_ms = env.now().mono_ms;
+        if self.stalls_at_ms.is_none_or(|at| at > now_ms) {
             return;
         }
-        if full(conn) {
-            // Cut off, and told so by the close: it resyncs.
-            conn.out = Vec::new();
-            let conn = conn.conn;
-            checks::cut_off(env, conn);
-            env.shutdown_write(conn, 1);
-            self.linger(env, id, 0);
-            return;
+        self.stalls_at_ms = None;
+        for id in self.ids.values().copied().collect::<Vec<_>>() {
+            let Some(conn) = self.conns[id.slot as usize].as_mut() else {
+                continue;
+            };
+            if conn.lingers_until_ms.is_none()
+                && conn.out.is_stuck(&self.feeds, self.watcher_bytes_max)
+            {
+                // Cut off, and told so by the close: it resyncs.
+                conn.out.clear(&mut self.feeds);
+                let conn = conn.conn;
+                checks::cut_off(env, conn);
+                env.shutdown_write(conn, 1);
+                self.linger(env, id, 0);
+            }
         }
-        conn.event_bytes += bytes.len();
-        self.enqueue(id, bytes);
+        self.expect_stalls(env);
     }
 
     fn look_again(&mut self, env: &mut Env) {
@@ -319,22 +390,29 @@ impl PmdProcess {
     }
 
     fn flush(&mut self, env: &mut Env, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        let (ix, before) = (conn.conn, conn.out.len());
-        let result = if before == 0 {
-            Ok(0)
-        } else {
-            env.write(ix, 1, &conn.out)
+        let conn = self.conns.get_mut(id.slot as usize);
+        let conn = conn.and_then(Option::as_mut);
+        let Some(conn) = conn.filter(|conn| conn.generation == id.generation) else {
+            return;
         };
-        let Ok(written) = result else {
-            return self.close(env, id);
+        let (ix, before) = (conn.conn, conn.out.answer_bytes());
+        let done = loop {
+            let next = conn.out.next(&self.feeds);
+            let len = next.len();
+            if len == 0 {
+                break true;
+            }
+            let Ok(written) = env.write(ix, 1, next) else {
+                return self.close(env, id);
+            };
+            conn.out.wrote(&mut self.feeds, written);
+            if written < len {
+                break false;
+            }
         };
-        conn.out.drain(..written);
-        conn.event_bytes = conn.event_bytes.min(conn.out.len());
         let lingers = conn.lingers_until_ms.is_some();
-        let unchoked =
-            before > limits::ANSWERS_BYTES_MAX && conn.out.len() <= limits::ANSWERS_BYTES_MAX;
-        let done = conn.out.is_empty();
+        let unchoked = before > limits::ANSWERS_BYTES_MAX
+            && conn.out.answer_bytes() <= limits::ANSWERS_BYTES_MAX;
         if lingers && done {
             env.shutdown_write(ix, 1);
         } else if unchoked {
@@ -346,9 +424,10 @@ impl PmdProcess {
         let Some(slot) = self.conns.get_mut(id.slot as usize) else {
             return;
         };
-        let Some(conn) = slot.take_if(|conn| conn.generation == id.generation) else {
+        let Some(mut conn) = slot.take_if(|conn| conn.generation == id.generation) else {
             return;
         };
+        conn.out.clear(&mut self.feeds);
         env.close(conn.conn, 1);
         self.ids.remove(&conn.conn);
         self.free.push(id.slot);
@@ -356,4 +435,10 @@ impl PmdProcess {
             .step(env.now(), Input::Closed(id), &mut self.outputs);
         self.carry_out(env);
     }
+}
+
+/// A greeting as an original understands it: as a request that it does not know.
+fn without_greeting(body: &[u8]) -> Option<Vec<u8>> {
+    let rest = body.strip_prefix(b"{\"type\":\"hello\"")?;
+    Some([b"{\"type\":\"unknown\"", rest].concat())
 }

@@ -31,6 +31,14 @@ fn registered(node: &Register) -> (String, Facts) {
     (node.node_id.as_str().to_owned(), facts)
 }
 
+/// What a PMD can know of a node: an original keeps neither capabilities nor metadata.
+fn kept(pmd: &PmdProcess, (id, mut facts): (String, Facts)) -> (String, Facts) {
+    if pmd.original {
+        (facts.2, facts.3) = (Vec::new(), None);
+    }
+    (id, facts)
+}
+
 impl World {
     pub fn live_pmd(&self) -> Option<&PmdProcess> {
         match &self.procs[self.pmd?] {
@@ -58,6 +66,7 @@ impl World {
             } => self.check_gone(promise, (id, *port, *pid), *since_us),
             Check::Back { since_us } => self.check_back(*since_us),
             Check::Rejoined { pid, since_us } => self.check_rejoined(*pid, *since_us),
+            Check::Ended { pid, since_us } => self.check_ended(*pid, *since_us),
         }
     }
 
@@ -70,6 +79,10 @@ impl World {
             .flatten()
             .any(|&other| other != pid && self.env.ids[other] == id);
         let Some(pmd) = self.live_pmd() else { return };
+        if promise == "R3" && pmd.original {
+            // It is told of no heartbeats, and expels nobody.
+            return;
+        }
         // A good-bye does not get through a cut.
         let cut = promise == "R1" && !self.env.is_quiet(self.env.meta[pid].site, since_us);
         if cut || successor || !self.env.is_quiet(0, since_us.saturating_sub(2_000 * MS)) {
@@ -141,6 +154,18 @@ impl World {
         }
     }
 
+    fn check_ended(&mut self, pid: Pid, since_us: u64) {
+        let Process::Node(node) = &self.procs[pid] else {
+            return;
+        };
+        let meta = &self.env.meta[pid];
+        let quiet = self.env.is_quiet(meta.site, since_us) && self.env.is_quiet(0, since_us);
+        if meta.alive && !node.stopped && quiet {
+            self.env
+                .fail(|| format!("F2: process {pid} goes on 2 s after it was asked to end"));
+        }
+    }
+
     // ------------------------------------------------------------------ at rest
 
     /// Everything has healed and settled: now all must agree, and every message be accounted
@@ -162,6 +187,7 @@ impl World {
         let live: BTreeMap<String, Facts> = self
             .live_nodes()
             .map(|node| registered(&node.setup.config.node))
+            .map(|node| kept(pmd, node))
             .collect();
         if live.len() != self.slots.len() {
             return Some(format!("only {} nodes run", live.len()));
@@ -173,11 +199,13 @@ impl World {
 
     fn node_problem(&self, node: &NodeProcess) -> Option<String> {
         let pid = node.pid;
-        let nodes = self.live_pmd()?.registry.nodes();
+        let pmd = self.live_pmd()?;
+        let nodes = pmd.registry.nodes();
         let mut want: BTreeMap<String, Facts> = nodes.map(|node| registered(&node)).collect();
         want.remove(&node.id);
         let peers = node.state.peers();
-        let have: BTreeMap<String, Facts> = peers.iter().map(|peer| facts(peer)).collect();
+        let have = peers.iter().map(|peer| kept(pmd, facts(peer)));
+        let have: BTreeMap<String, Facts> = have.collect();
         let told: BTreeMap<String, Facts> = node.view.values().map(|peer| facts(peer)).collect();
         let names = |facts: &BTreeMap<String, Facts>| {
             let names = facts.iter();
@@ -218,7 +246,8 @@ impl World {
         for (&(sender, slot), fate) in &self.env.ledger.fates {
             let sender_slot = self.env.meta[sender].slot?;
             let exact = !self.slots[sender_slot].ended && !self.slots[slot].ended;
-            let opens = self.plan.slots[slot].opens;
+            // Under an original PMD nobody knows who understands the opening of a link.
+            let opens = self.plan.slots[slot].opens && self.plan.original_pmds == 0;
             if let Some(problem) = fate.problem().filter(|_| exact && opens) {
                 return Some(format!("M2: from process {sender} to n{slot}: {problem}"));
             }

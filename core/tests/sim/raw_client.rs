@@ -23,6 +23,10 @@ enum Ask {
     Resolve(String),
     /// Somebody else's id, asked for at that time.
     Steal(Pid, u64),
+    /// Somebody else's id as an alias.
+    Cross(Pid, u64),
+    /// Who has the id of that process.
+    ResolveId(Pid, u64),
 }
 
 pub struct RawClient {
@@ -33,6 +37,7 @@ pub struct RawClient {
     conn: Option<ConnIx>,
     up: bool,
     extended: bool,
+    pmd_is_original: bool,
     reader: FrameReader,
     out: Vec<u8>,
     next_request: u64,
@@ -53,6 +58,7 @@ impl RawClient {
             conn: Some(env.dial(pid, PMD_PORT)),
             up: false,
             extended,
+            pmd_is_original: false,
             reader: FrameReader::new(64 << 20),
             out: Vec::new(),
             next_request: 1,
@@ -147,32 +153,42 @@ impl RawClient {
                 self.ask(env, ToPmd::Unregister(&id), Ask::Unregister);
             }
             9..16 => self.ask(env, ToPmd::Resolve(&alias), Ask::Resolve(alias.clone())),
-            16..19 => self.steal(env),
+            16..18 => self.steal(env),
+            18 => self.cross(env),
             _ => self.drop_conn(env),
         }
     }
 
-    /// Asks for the id of a node that runs undisturbed: it must be refused.
-    fn steal(&mut self, env: &mut Env) {
+    /// Somebody else, who runs undisturbed and is registered.
+    fn victim(&self, env: &mut Env) -> Option<Pid> {
         let since = env.now_us.saturating_sub(12 * SECOND);
         let slot = env.rng.below(env.current.len() as u64) as usize;
-        let Some(pid) = env.current[slot].filter(|&pid| pid != self.pid) else {
-            return;
-        };
+        let pid = env.current[slot].filter(|&pid| pid != self.pid)?;
         let meta = &env.meta[pid];
-        let Some(conn) = meta
-            .registered_over
-            .filter(|_| meta.alive && !meta.stopping)
-        else {
-            return;
-        };
-        let whole = env.net.is_whole(conn);
-        if !whole || !env.is_quiet(meta.site, since) || !env.is_quiet(0, since) {
-            return;
-        }
+        let there = meta.alive && !meta.stopping;
+        let conn = meta.registered_over.filter(|_| there)?;
+        let quiet = env.is_quiet(meta.site, since) && env.is_quiet(0, since);
+        (env.net.is_whole(conn) && quiet).then_some(pid)
+    }
+
+    /// Asks for the id of a node that runs undisturbed: it must be refused.
+    fn steal(&mut self, env: &mut Env) {
+        let Some(pid) = self.victim(env) else { return };
         let id = env.ids[pid].clone();
         let node = self.node(&id, None);
         self.ask(env, ToPmd::Register(&node), Ask::Steal(pid, env.now_us));
+    }
+
+    /// Wants the id of another node for an alias, or asks who has it.
+    fn cross(&mut self, env: &mut Env) {
+        let Some(pid) = self.victim(env) else { return };
+        let id = env.ids[pid].clone();
+        if env.chance(50) {
+            let node = self.node(&self.id, Some(&id));
+            self.ask(env, ToPmd::Register(&node), Ask::Cross(pid, env.now_us));
+        } else {
+            self.ask(env, ToPmd::Resolve(&id), Ask::ResolveId(pid, env.now_us));
+        }
     }
 
     fn read(&mut self, env: &mut Env, conn: ConnIx) {
@@ -215,14 +231,38 @@ impl RawClient {
                 env.fail(|| format!("R5: {} holds '{name}', but: {error}", self.id));
             }
             (Ask::Steal(pid, since_us), Ok(_)) => {
-                let meta = &env.meta[pid];
-                if meta.alive && !meta.stopping && env.is_quiet(meta.site, since_us) {
+                if is_undisturbed(env, pid, since_us) {
                     env.fail(|| format!("R5: the id of process {pid} was given away"));
                 }
                 // Its owner went just then; what is left belongs to its next owner.
                 self.drop_conn(env);
             }
+            (Ask::Cross(pid, since_us), Ok(_)) => {
+                self.alias = None;
+                // An original's registration is taken as it comes.
+                if self.extended && is_undisturbed(env, pid, since_us) && !self.pmd_is_original {
+                    env.fail(|| format!("R5: the id of process {pid} became an alias"));
+                }
+                if self.extended {
+                    // Its owner went just then, and must find its id free.
+                    self.drop_conn(env);
+                }
+            }
+            (Ask::ResolveId(pid, since_us), Ok(answer)) => {
+                let node = answer.node.expect("an answer to resolve has a node");
+                if node.node_id != env.ids[pid] && is_undisturbed(env, pid, since_us) {
+                    env.fail(|| format!("R5: the id of process {pid} resolves to {node:?}"));
+                }
+            }
+            (Ask::Hello, Err(_)) => self.pmd_is_original = true,
+            (Ask::Hello, Ok(_)) => self.pmd_is_original = false,
             _ => {}
         }
     }
+}
+
+/// Whether a process is there and nothing was done to it since.
+fn is_undisturbed(env: &Env, pid: Pid, since_us: u64) -> bool {
+    let meta = &env.meta[pid];
+    meta.alive && !meta.stopping && env.is_quiet(meta.site, since_us) && env.is_quiet(0, since_us)
 }

@@ -266,6 +266,7 @@ impl World {
             slot,
             config,
             mailbox: plan.mailbox,
+            opens: plan.opens && self.plan.original_pmds == 0,
             consume_us: plan.consume_us,
         }
     }
@@ -299,15 +300,18 @@ impl World {
             return;
         }
         let again = self.pmd_births > 0;
+        let original = !by_node && self.plan.original_pmds >> (self.pmd_births % 64) & 1 == 1;
         self.pmd_births += 1;
         let mut config = registry::Config::new(format!("epoch-{}", self.pmd_births), [7; 32]);
         // What a node launches ends when nobody needs it.
         config.auto_shutdown_ms = by_node.then_some(30_000);
         let pid = self.env.spawn(0);
-        self.env
-            .log(|| format!("start the PMD, process {pid}, by a node: {by_node}"));
+        self.env.log(|| {
+            format!("start the PMD, process {pid}, by a node: {by_node}, original: {original}")
+        });
         self.env.ids[pid] = "pmd".into();
-        let pmd = PmdProcess::new(pid, config, self.plan.watcher_bytes_max, &mut self.env);
+        let bound = self.plan.watcher_bytes_max;
+        let pmd = PmdProcess::new(pid, config, bound, original, &mut self.env);
         self.procs.push(Process::Pmd(Box::new(pmd)));
         self.pmd = Some(pid);
         if again {

@@ -7,17 +7,24 @@ use distflow::session::*;
 use distflow::session_events::*;
 use distflow::session_list::*;
 use distflow::session_play::*;
+use distflow_core::mqtt::broker::{Broker, BrokerSettings};
 
 use super::*;
 
 /// Where the broker of this process is, as JSON. It runs until the process ends.
 fn broker() -> &'static str {
-    static BROKER: OnceLock<String> = OnceLock::new();
-    BROKER.get_or_init(|| {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (address, _) = distflow_core::mqtt::broker::start(any, None).unwrap();
-        format!("{{\"url\":\"mqtt://{address}\",\"connectTimeoutMs\":{LIMIT_MS}}}")
-    })
+    static BROKER: OnceLock<(Broker, String)> = OnceLock::new();
+    let (_, options) = BROKER.get_or_init(|| {
+        let broker = Broker::start(BrokerSettings {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+            ..BrokerSettings::default()
+        });
+        let broker = broker.unwrap();
+        let address = broker.addresses()[0];
+        let options = format!("{{\"url\":\"mqtt://{address}\",\"connectTimeoutMs\":{LIMIT_MS}}}");
+        (broker, options)
+    });
+    options
 }
 
 /// Options that cannot be right: they fail before anything is connected.

@@ -87,9 +87,9 @@ def address(name: str) -> Iterator[str]:
     if not name.startswith("distflow"):
         yield "-"
         return
-    from distflow import _options
+    from distflow import _launcher
 
-    command = [*_options.launcher(), "pmd", "start", "--port", "0"]
+    command = [*(_launcher.launcher() or []), "pmd", "start", "--port", "0"]
     pmd = subprocess.Popen([*command, "--auto-shutdown-ms", "0"], stdout=subprocess.PIPE, text=True)
     assert pmd.stdout is not None
     try:

@@ -2,6 +2,8 @@
 #include "../check.h"
 
 #include <signal.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /* --- the process ends without closing anything -------------------------------------------- */
@@ -385,6 +387,134 @@ static void signals_are_the_hosts(void) {
     }
 }
 
+/* A host that reads signals from a descriptor, after threads of the library have been started. */
+static void signals_reach_only_the_host(void) {
+    uint16_t port;
+    distflow_pmd *pmd = open_pmd(&port);
+    distflow_node *a = open_node(port, "a"), *b = open_node(port, "b");
+    OK(distflow_node_on_message(a, count, &busy, drop_context));
+    send_text(b, "a", "1");
+    WAIT_UNTIL(busy.calls == 1);
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGALRM};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaddset(&set, signals[i]);
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+    int descriptor = signalfd(-1, &set, SFD_CLOEXEC);
+    CHECK(descriptor >= 0);
+    for (int round = 0; round < 50; round++) {
+        for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+            /* The default of each ends the process, whichever thread takes it. */
+            CHECK_EQ(kill(getpid(), signals[i]), 0);
+            struct signalfd_siginfo got;
+            CHECK_EQ(read(descriptor, &got, sizeof got), sizeof got);
+            CHECK_EQ(got.ssi_signo, signals[i]);
+        }
+    }
+    close(descriptor);
+    distflow_node_free(a);
+    distflow_node_free(b);
+    distflow_pmd_free(pmd);
+}
+
+/* --- descriptors --------------------------------------------------------------------------- */
+
+#define CLOSED(call) CHECK_EQ(call, DISTFLOW_CLOSED)
+
+/* What a program that becomes a daemon does to the library's descriptors; whichever call is the
+ * first afterwards. */
+static void closed_by_the_host(int first) {
+    uint16_t port;
+    distflow_pmd *pmd = open_pmd(&port);
+    distflow_node *a = open_node(port, "a"), *b = open_node(port, "b");
+    context self = {0};
+    OK(distflow_node_on_message(a, count, &self, drop_context));
+    send_text(b, "a", "1");
+    WAIT_UNTIL(self.calls == 1);
+    for (int fd = 3; fd < 256; fd++) close(fd);
+    /* The numbers are the host's again. */
+    char name[] = "/tmp/distflow-test-XXXXXX";
+    int files[100] = {mkstemp(name)};
+    CHECK(files[0] >= 0);
+    unlink(name);
+    for (int i = 1; i < 100; i++) CHECK((files[i] = dup(files[0])) >= 0);
+    distflow_message message;
+    distflow_event event;
+    distflow_peers peers;
+    switch (first) {
+    case 0: CLOSED(distflow_node_send(b, "a", "1", 1, LIMIT_MS)); break;
+    case 1: CLOSED(distflow_node_recv(b, -1, &message)); break;
+    case 2: CLOSED(distflow_node_discover(b, NULL, -1, &peers)); break;
+    case 3: CLOSED(distflow_node_send(b, "not-yet-known", "1", 1, -1)); break;
+    case 4: CLOSED(distflow_pmd_snapshot(pmd, &peers)); break;
+    case 5: OK(distflow_node_close(a, LIMIT_MS)); break;
+    case 6: distflow_node_free(open_node(open_pmd(&port) ? port : 0, "a")); break;
+    }
+    CLOSED(distflow_node_send(b, "a", "1", 1, -1));
+    CLOSED(distflow_node_try_send(b, "a", "1", 1));
+    CLOSED(distflow_node_recv(b, -1, &message));
+    CLOSED(distflow_node_discover(b, NULL, -1, &peers));
+    CLOSED(distflow_pmd_snapshot(pmd, &peers));
+    (void)event;
+    OK(distflow_node_close(b, LIMIT_MS));
+    distflow_node_free(a);
+    distflow_node_free(b);
+    CHECK_EQ(self.drops, 1);
+    distflow_pmd_free(pmd);
+    /* Nothing was written into the host's files, and none was closed. */
+    for (int i = 0; i < 100; i++) {
+        struct stat stat;
+        CHECK_EQ(fstat(files[i], &stat), 0);
+        CHECK_EQ(stat.st_size, 0);
+        CHECK_EQ(close(files[i]), 0);
+    }
+    /* What is opened from here on works. */
+    pmd = open_pmd(&port);
+    a = open_node(port, "a"), b = open_node(port, "b");
+    context again = {0};
+    OK(distflow_node_on_message(a, count, &again, drop_context));
+    send_text(b, "a", "1");
+    WAIT_UNTIL(again.calls == 1);
+    distflow_node_free(a);
+    distflow_node_free(b);
+    distflow_pmd_free(pmd);
+}
+
+static void descriptors_are_closed_by_the_host(void) {
+    for (int first = 0; first <= 6; first++) closed_by_the_host(first);
+}
+
+static uint16_t small_port;
+
+static void *on_a_small_stack(void *ignored) {
+    (void)ignored;
+    distflow_node *node = open_node(small_port, "small");
+    send_text(node, "small", "{\"a\":[1,2,3]}");
+    distflow_message message;
+    OK(distflow_node_recv(node, LIMIT_MS, &message));
+    distflow_message_free(&message);
+    distflow_peers peers;
+    OK(distflow_node_discover(node, NULL, LIMIT_MS, &peers));
+    distflow_peers_free(&peers);
+    distflow_node_free(node);
+    return NULL;
+}
+
+static void a_small_stack(void) {
+    distflow_pmd *pmd = open_pmd(&small_port);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    /* Code that is not optimised takes more. */
+    CHECK_EQ(pthread_attr_setstacksize(&attributes, 192 << 10), 0);
+    for (int round = 0; round < 20; round++) {
+        pthread_t thread;
+        CHECK_EQ(pthread_create(&thread, &attributes, on_a_small_stack, NULL), 0);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+    }
+    pthread_attr_destroy(&attributes);
+    distflow_pmd_free(pmd);
+}
+
 /* The other side of no_sigpipe: takes messages until it is killed. */
 static void peer(const char *port) {
     open_node((uint16_t)atoi(port), "peer");
@@ -449,6 +579,9 @@ int main(int argc, char **argv) {
         {"fork_with_a_log", fork_with_a_log},
         {"fork_and_die", fork_and_die},
         {"signals_are_the_hosts", signals_are_the_hosts},
+        {"signals_reach_only_the_host", signals_reach_only_the_host},
+        {"descriptors_are_closed_by_the_host", descriptors_are_closed_by_the_host},
+        {"a_small_stack", a_small_stack},
         {"no_sigpipe", no_sigpipe},
     };
     this_program = argv[0];

@@ -34,14 +34,21 @@ impl World {
     fn carry_out(&mut self) {
         for item in std::mem::take(&mut self.out.items) {
             match item {
-                Output::Answer(id, range) | Output::Event(id, range) => {
+                Output::Answer(id, range) => {
                     assert!(self.states[id.slot as usize] != State::Closed);
                     assert!(range.end <= self.out.bytes.len());
                 }
+                Output::Shared(id, _) | Output::Watch(id, _) => {
+                    assert!(self.states[id.slot as usize] != State::Closed);
+                }
+                Output::Announce(_, range) => assert!(range.end <= self.out.bytes.len()),
                 Output::Pause(id) => self.states[id.slot as usize] = State::Paused,
                 Output::Resume(id) => self.states[id.slot as usize] = State::Open,
                 Output::Close(id, _) => self.close(id.slot as usize),
-                Output::Inspect(_) | Output::Notice(_) | Output::Stop(_) => {}
+                Output::Status(id, _) => {
+                    assert!(self.states[id.slot as usize] != State::Closed);
+                }
+                Output::Inspect(_) | Output::Notice(_) | Output::Stop(_) | Output::SharePort => {}
             }
         }
         self.out.clear();
@@ -119,6 +126,9 @@ fuzz_target!(|data: &[u8]| {
                 world.registry.step(world.now, input, &mut world.out);
             }
             _ => {}
+        }
+        if argument & 2 == 0 {
+            world.registry.settle(world.now, &mut world.out);
         }
         world.carry_out();
     }

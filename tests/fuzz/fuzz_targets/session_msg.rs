@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
         Seat::join("s", "me", timing, 8).unwrap(),
         Seat::observe("s", "me", timing, 9).unwrap(),
     ];
-    let mut lobby = Lobby::new(timing, true);
+    let mut lobby = Lobby::new(timing, true, 10);
     lobby.connected(now);
     for seat in &mut seats {
         seat.connected(now);
@@ -61,7 +61,7 @@ fuzz_target!(|data: &[u8]| {
         if let (distflow_core::session::Role::Creator, Some(document)) = (seats[0].role(), seats[0].document()) {
             assert!(document.members.len() <= 3 && document.has("me"));
         }
-        lobby.message(topic, payload, now);
+        lobby.message(topic, payload, retained % 2 == 1, now);
         lobby.tick(now);
         while lobby.pop_action().is_some() {}
         for listing in lobby.sessions(now) {

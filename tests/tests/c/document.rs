@@ -106,7 +106,14 @@ fn no_memory_is_lost_or_touched_under_sanitizers() {
     let folder = TempFolder::new();
     let options = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     let program = CProgram::compile(SOURCE, folder.path(), &options);
-    for name in ["operations", "snapshots", "events", "looking", "kept"] {
+    for name in [
+        "operations",
+        "sources",
+        "snapshots",
+        "events",
+        "looking",
+        "kept",
+    ] {
         case(&program, name, Some(&folder.path().join("kept")));
     }
 }

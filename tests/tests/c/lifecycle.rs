@@ -74,6 +74,9 @@ cases! {
         fork_beside_busy_threads
         fork_with_a_log
         signals_are_the_hosts
+        signals_reach_only_the_host
+        descriptors_are_closed_by_the_host
+        a_small_stack
         no_sigpipe;
 }
 

@@ -15,4 +15,5 @@ mod lifecycle;
 mod misuse;
 mod page;
 mod session;
+mod small;
 mod wrapper;

@@ -3,8 +3,10 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
-use distflow_core::Node;
-use distflow_tests::{FakePmd, LIMIT, OriginalClient, frame, read_frame, wait_until};
+use distflow_core::error::ErrorKind;
+use distflow_core::node_state::NodeEvent;
+use distflow_core::{Node, Pmd, PmdOptions};
+use distflow_tests::{FakePmd, LIMIT, OriginalClient, frame, free_port, read_frame, wait_until};
 
 use crate::{builder, node, payload, pmd};
 
@@ -79,6 +81,48 @@ fn an_originals_messages_arrive() {
         (message.payload.as_str(), message.timestamp),
         ("{\"n\":1}", 1_700_000_000_000)
     );
+}
+
+#[test]
+fn whom_a_message_is_from_is_known_with_it() {
+    let pmd = pmd();
+    let a = node(&pmd, "a");
+    // An original does not say its alias; the PMD knows it, although the join may not be told yet.
+    for round in 0..20 {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = OriginalClient::connect(pmd.port());
+        let id = format!("original-{round}");
+        client.register(
+            &id,
+            &format!("alias-{round}"),
+            listener.local_addr().unwrap().port(),
+        );
+        connect(&a).write_all(&envelope(&id, a.id(), "1")).unwrap();
+        let message = a.recv_timeout(Some(LIMIT)).unwrap();
+        let alias = message.alias.as_ref().map(|alias| alias.as_str());
+        assert_eq!(
+            (message.from.as_str(), alias),
+            (&*id, Some(&*format!("alias-{round}")))
+        );
+    }
+    // Ours says it.
+    let b = node(&pmd, "b");
+    b.send_blocking("a", &payload(1), Some(LIMIT)).unwrap();
+    assert_eq!(
+        a.recv_timeout(Some(LIMIT)).unwrap().alias.unwrap().as_str(),
+        "b"
+    );
+    let nameless = Node::builder().pmd_port(pmd.port()).auto_start(false);
+    let nameless = nameless.start_blocking().unwrap();
+    nameless
+        .send_blocking("a", &payload(1), Some(LIMIT))
+        .unwrap();
+    assert_eq!(a.recv_timeout(Some(LIMIT)).unwrap().alias, None);
+    // Whom nobody knows is not waited for.
+    connect(&a)
+        .write_all(&envelope("stranger", a.id(), "1"))
+        .unwrap();
+    assert_eq!(a.recv_timeout(Some(LIMIT)).unwrap().alias, None);
 }
 
 #[test]
@@ -196,5 +240,90 @@ fn nodes_work_with_an_original_pmd() {
             !extras.iter().any(|extra| request.contains(extra)),
             "{request}"
         );
+    }
+}
+
+/// Our PMD on a port that another one is about to leave.
+fn pmd_on(port: u16) -> Pmd {
+    let mut pmd = None;
+    let up = wait_until(LIMIT, || {
+        let options = PmdOptions {
+            port,
+            ..PmdOptions::default()
+        };
+        match Pmd::start(options) {
+            Ok(started) => pmd = Some(started),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AddressInUse),
+        }
+        pmd.is_some()
+    });
+    assert!(up, "port {port} stays in use");
+    pmd.unwrap()
+}
+
+fn original_on(port: u16) -> FakePmd {
+    let free = || TcpListener::bind(("127.0.0.1", port)).is_ok();
+    assert!(wait_until(LIMIT, free), "port {port} stays in use");
+    FakePmd::start_on(port)
+}
+
+#[test]
+fn a_pmd_of_the_other_kind_brings_neither_leaves_nor_joins() {
+    let port = free_port();
+    let mut original = Some(original_on(port));
+    let mut ours = None;
+    let start = |alias: &str| {
+        let builder = Node::builder()
+            .alias(alias)
+            .pmd_port(port)
+            .meta("{\"zone\":1}");
+        builder.auto_start(false).start_blocking().unwrap()
+    };
+    let nodes = [start("a"), start("b")];
+    let events = nodes.each_ref().map(Node::events);
+    assert!(wait_until(LIMIT, || nodes
+        .iter()
+        .all(|n| n.peers().len() == 1)));
+    for kind in ["ours", "original", "ours"] {
+        if kind == "ours" {
+            drop(original.take());
+            ours = Some(pmd_on(port));
+        } else {
+            drop(ours.take());
+            original = Some(original_on(port));
+        }
+        for events in &events {
+            let lost = events.next_timeout(LIMIT).unwrap();
+            assert!(
+                matches!(lost, NodeEvent::RegistryLost(_)),
+                "{kind}: {lost:?}"
+            );
+            let back = events.next_timeout(LIMIT).unwrap();
+            assert!(
+                matches!(back, NodeEvent::RegistryRestored),
+                "{kind}: {back:?}"
+            );
+        }
+        // Who comes and goes now is told, and nobody else is: not either of the two.
+        let c = start("c");
+        let id = c.id().to_owned();
+        c.shutdown_blocking().unwrap();
+        for events in &events {
+            let joined = events.next_timeout(LIMIT).unwrap();
+            assert!(
+                matches!(&joined, NodeEvent::PeerJoin(p) if p.node_id == id),
+                "{kind}: {joined:?}"
+            );
+            let left = events.next_timeout(LIMIT).unwrap();
+            assert!(
+                matches!(&left, NodeEvent::PeerLeave(p, _) if p.node_id == id),
+                "{kind}: {left:?}"
+            );
+        }
+        nodes[0]
+            .send_blocking("b", &payload(kind), Some(LIMIT))
+            .unwrap();
+        let got = nodes[1].recv_timeout(Some(LIMIT)).unwrap();
+        assert_eq!(got.payload.as_str(), format!("\"{kind}\""));
     }
 }

@@ -1,17 +1,20 @@
 //! Peers that send and do not read.
 
 use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use distflow_core::limits;
 use distflow_core::pmd::{Pmd, PmdOptions};
-use distflow_tests::{OriginalClient, frame, register_payload};
+use distflow_tests::{LIMIT, OriginalClient, frame, read_frame, register_payload, wait_until};
 
-use crate::{MIB, narrow_client, options, pmd_process};
+use crate::{MIB, PmdProcess, narrow_client, options, pmd_process};
 
 #[test]
 fn a_watcher_that_never_reads_is_cut_and_the_others_get_everything() {
     const BATCH: usize = 200;
-    // About 17 MB for each watcher, far more than its queue and the kernel's buffers.
+    // About 17 MB for each watcher, far more than the feed keeps and the kernel's buffers take.
     const BATCHES_MAX: usize = 100;
     let mut options = options();
     // The kernel would give it up as well, after this time.
@@ -173,6 +176,194 @@ fn a_thousand_that_join_at_once_and_watch_see_all() {
         assert!(gone.insert(id_in(&text).to_owned()), "twice: {text}");
     }
     assert_eq!(last.ids().len(), 1);
+}
+
+/// A program that takes all the processor it gets.
+struct Burner(std::process::Child);
+
+impl Burner {
+    fn start() -> Self {
+        let mut shell = std::process::Command::new("sh");
+        Self(shell.args(["-c", "while :; do :; done"]).spawn().unwrap())
+    }
+}
+
+impl Drop for Burner {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A node that reads whenever something is there, and counts whom it has seen.
+struct Reader {
+    socket: TcpStream,
+    bytes: Vec<u8>,
+    seen: usize,
+    cut: bool,
+}
+
+impl Reader {
+    fn start(port: u16, n: usize) -> Self {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let caps = r#"{"v":1,"caps":["rev","meta","probe"]}"#;
+        let node = register_payload(&format!("n{n}"), &format!("alias-{n}"), 1);
+        let mut bytes = Vec::new();
+        for (id, (kind, payload)) in [("hello", caps), ("register", &node), ("watch", "{}")]
+            .into_iter()
+            .enumerate()
+        {
+            let text = format!(r#"{{"type":"{kind}","payload":{payload},"requestId":{id}}}"#);
+            bytes.extend(frame(text));
+        }
+        socket.write_all(&bytes).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self {
+            socket,
+            bytes: Vec::new(),
+            seen: 0,
+            cut: false,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) {
+        match self.socket.read(buffer) {
+            Ok(0) => self.cut = true,
+            Ok(read) => self.bytes.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+            Err(_) => self.cut = true,
+        }
+        let mut frames = &self.bytes[..];
+        let mut used = 0;
+        while let Ok(Some(text)) = read_frame(&mut frames) {
+            // The answer to `watch` names those who were there; every event one more.
+            let nodes = text.matches(r#"{"nodeId":"#).count();
+            if text.contains(r#""nodes":["#) || text.contains("peer:join") {
+                self.seen += nodes;
+            }
+            assert!(!text.contains("peer:leave"), "{text}");
+            used = self.bytes.len() - frames.len();
+        }
+        self.bytes.drain(..used);
+    }
+}
+
+#[test]
+fn a_thousand_nodes_see_all_on_a_busy_machine() {
+    const NODES: usize = 1_000;
+    const THREADS: usize = 8;
+    let pmd = Pmd::start(options()).unwrap();
+    let port = pmd.port();
+    let _burners = [Burner::start(), Burner::start()];
+    let begun = Instant::now();
+    let seen: Vec<(usize, bool)> = std::thread::scope(|scope| {
+        let run = |thread: usize| {
+            let own = (0..NODES).filter(|n| n % THREADS == thread);
+            let mut readers: Vec<Reader> = own.map(|n| Reader::start(port, n)).collect();
+            let mut buffer = vec![0; 64 << 10];
+            // Three times the promise: this is a build for tests, and others run beside it.
+            while begun.elapsed() < Duration::from_secs(60)
+                && readers
+                    .iter()
+                    .any(|reader| reader.seen < NODES && !reader.cut)
+            {
+                for reader in &mut readers {
+                    reader.read(&mut buffer);
+                }
+                std::thread::yield_now();
+            }
+            // Who is done stays, or the others would see it leave.
+            readers
+        };
+        let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || run(n))).collect();
+        let readers = threads.into_iter().map(|thread| thread.join().unwrap());
+        let readers: Vec<Reader> = readers.flatten().collect();
+        readers
+            .iter()
+            .map(|reader| (reader.seen, reader.cut))
+            .collect()
+    });
+    let cut = seen.iter().filter(|(_, cut)| *cut).count();
+    let all = seen.iter().filter(|(seen, _)| *seen == NODES).count();
+    assert_eq!((all, cut), (NODES, 0), "saw all, were cut off");
+}
+
+#[test]
+fn a_watcher_that_is_busy_for_seconds_is_not_cut() {
+    const NODES: usize = 1_000;
+    // It was cut off after 5 s once. A machine that keeps the test from reading again in time
+    // shows nothing.
+    const BUSY: Duration = Duration::from_millis(5_500);
+    const TOO_LATE: Duration = Duration::from_millis(limits::WATCHER_STALL_MS - 500);
+    let host = "h".repeat(255);
+    let in_time = (0..10).any(|_| {
+        let pmd = Pmd::start(options()).unwrap();
+        let mut busy = narrow_client(pmd.port());
+        busy.hello(&["rev"]);
+        let first = busy.watch()["rev"].as_u64().unwrap();
+        let mut owner = OriginalClient::connect(pmd.port());
+        let begun = Instant::now();
+        for n in 0..NODES {
+            let id = format!("n{n}");
+            owner.send(
+                "register",
+                &format!(r#"{{"nodeId":"{id}","host":"{host}","port":1}}"#),
+            );
+            owner.send("unregister", &format!(r#"{{"nodeId":"{id}"}}"#));
+            owner.response_text();
+            owner.response_text();
+        }
+        std::thread::sleep(BUSY.saturating_sub(begun.elapsed()));
+        if begun.elapsed() > TOO_LATE {
+            return false;
+        }
+        for n in 1..=2 * NODES as u64 {
+            let event = busy.event();
+            assert_eq!(event["rev"], first + n);
+        }
+        true
+    });
+    assert!(in_time, "the machine never let the test read in time");
+}
+
+#[test]
+fn memory_is_given_back() {
+    const CONNECTIONS: usize = 40;
+    const NODES_EACH: usize = 50;
+    const WATCHERS: usize = 200;
+    let mut pmd = pmd_process(&[]);
+    OriginalClient::connect(pmd.port()).ids();
+    let empty = pmd.child().memory();
+    let watchers: Vec<_> = (0..WATCHERS)
+        .map(|_| {
+            let mut client = OriginalClient::connect(pmd.port());
+            client.hello(&["rev", "meta"]);
+            client.send("watch", "{}");
+            client
+        })
+        .collect();
+    let owners: Vec<_> = (0..CONNECTIONS)
+        .map(|at| {
+            let mut owner = OriginalClient::connect(pmd.port());
+            for n in 0..NODES_EACH {
+                owner.register(&format!("node-{at}-{n}"), &format!("alias-{at}-{n}"), 1);
+            }
+            owner
+        })
+        .collect();
+    let full = pmd.child().memory();
+    // All leave at once, and nobody reads it.
+    drop(owners);
+    let mut other = OriginalClient::connect(pmd.port());
+    assert!(wait_until(LIMIT, || other.ids().is_empty()));
+    drop((watchers, other));
+    let near = |pmd: &mut PmdProcess| pmd.child().memory() <= empty + MIB;
+    // Three times the promise.
+    assert!(
+        wait_until(Duration::from_secs(30), || near(&mut pmd)),
+        "{empty} bytes when empty, {full} when full, {} now",
+        pmd.child().memory()
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod ownership;
 mod quirks;
 mod request_ids;
 mod requests;
+mod strangers;
 mod watch;
 
 use distflow_core::pmd::{Pmd, PmdOptions};

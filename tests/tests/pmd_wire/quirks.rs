@@ -31,15 +31,42 @@ fn quirk_1_errors_arrive_in_a_normal_response() {
 }
 
 #[test]
-fn quirk_2_an_alias_hides_the_id_of_that_name() {
+fn quirk_2_an_alias_hides_no_id_of_that_name() {
     let pmd = pmd();
     let mut a = OriginalClient::connect(pmd.port());
     a.register("one", "", 1);
     assert_eq!(a.resolve("one").unwrap()["nodeId"], "one");
+    // Originals may register so, but nobody can stand in for another node.
     a.register("two", "one", 2);
-    assert_eq!(a.resolve("one").unwrap()["nodeId"], "two");
-    a.call("unregister", r#"{"nodeId":"two"}"#);
     assert_eq!(a.resolve("one").unwrap()["nodeId"], "one");
+    a.call("unregister", r#"{"nodeId":"one"}"#);
+    assert_eq!(a.resolve("one").unwrap()["nodeId"], "two");
+    // Nor can it keep the node from coming back, whichever kind of client that is.
+    let mut ours = OriginalClient::connect(pmd.port());
+    ours.hello(&["rev"]);
+    ours.register("one", "", 1);
+    assert_eq!(a.resolve("one").unwrap()["nodeId"], "one");
+}
+
+#[test]
+fn names_of_our_own_clients_say_one_thing() {
+    let pmd = pmd();
+    let mut a = OriginalClient::connect(pmd.port());
+    a.hello(&["rev"]);
+    a.register("one", "uno", 1);
+    let mut b = OriginalClient::connect(pmd.port());
+    b.hello(&["rev"]);
+    assert_eq!(
+        b.register_refused("two", "one", 2),
+        "Alias 'one' is the id of another node: it is already in use"
+    );
+    assert_eq!(
+        b.register_refused("uno", "", 2),
+        "Node 'uno' has another node's alias for an id: it is already registered"
+    );
+    // A node may have its own id for an alias.
+    b.register("two", "two", 2);
+    assert_eq!(a.resolve("two").unwrap()["nodeId"], "two");
 }
 
 #[test]

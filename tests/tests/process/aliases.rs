@@ -53,7 +53,7 @@ fn a_living_process_keeps_its_alias() {
     let rival = NodeProcess::spawn(port, "mine", &["--no-auto-start"]);
     let mut rival = rival;
     let status = rival.wait(LIMIT).expect("the rival goes on");
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(3));
     // The holder noticed nothing.
     node.send("mine", "1");
     assert_eq!(node.next()["event"], "message");

@@ -1,6 +1,7 @@
 //! The command line: the originals' output and exit codes to the letter, and what is new.
 
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use distflow_tests::{Child, FakePmd, LIMIT, OriginalClient, free_port, wait_until};
 
@@ -28,10 +29,9 @@ fn output_is_that_of_the_originals() {
     let mut client = OriginalClient::connect(port.parse().unwrap());
     client.register("0123456789abcdef", "svc", 40_001);
     let status = run(&["pmd", "status", "--port", &port]);
-    assert_eq!(
-        out(&status),
-        format!("PMD Status:\n  Port: {port}\n  Registered nodes: 1\n")
-    );
+    // More follows.
+    let start = format!("PMD Status:\n  Port: {port}\n  Registered nodes: 1\n");
+    assert!(out(&status).starts_with(&start), "{status:?}");
     // The option may stand anywhere.
     let list = out(&run(&["--port", &port, "pmd", "list"]));
     let (start, time) = list.split_once("    Last heartbeat: ").unwrap();
@@ -120,7 +120,9 @@ fn wrong_arguments_are_named() {
         ),
     ] {
         let output = run(&arguments);
-        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        // Starting a PMD ends as the originals' did.
+        let code = if arguments[1] == "start" { 1 } else { 2 };
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         assert!(err(&output).contains(says), "{arguments:?}: {output:?}");
     }
 }
@@ -204,8 +206,9 @@ fn a_node_process_sends_and_receives_lines() {
     let mut said = String::new();
     let is_told = wait_until(LIMIT, || {
         let failed = run(&["node", "send", "nobody", "1", "--port", &port]);
-        assert_eq!(failed.status.code(), Some(1));
         said = err(&failed);
+        // 4, unless the busy machine had no time for the PMD.
+        assert_ne!(failed.status.code(), Some(0));
         said.contains("Failed to resolve target: nobody")
     });
     assert!(is_told, "{said}");
@@ -227,10 +230,17 @@ fn a_terminated_pmd_ends_whoever_is_connected() {
     let mut client = OriginalClient::connect(port);
     client.register("a", "a", 1);
     pmd.signal(libc::SIGTERM);
+    let told = Instant::now();
     assert_eq!(pmd.line_after("Shutting"), " down PMD...");
     assert_eq!(pmd.line(), "PMD stopped");
     let status = pmd.wait(LIMIT).expect("the PMD goes on");
     assert_eq!(status.code(), Some(0));
+    // Ten times the promise.
+    assert!(
+        told.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        told.elapsed()
+    );
     client.expect_end();
 }
 
@@ -325,7 +335,7 @@ fn a_node_that_is_stuck_in_printing_ends_on_a_signal() {
     }
     // SAFETY: the process is our child and was not waited for.
     unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(child.wait().unwrap().code(), Some(6));
     drop(out);
 }
 
@@ -373,7 +383,7 @@ fn wrong_bounds_of_the_mailbox_are_named() {
     let (_pmd, port) = pmd(&[]);
     let flags = ["--no-auto-start", "--mailbox", "0"];
     let refused = NodeProcess::spawn(port, "none", &flags).wait(LIMIT);
-    assert_eq!(refused.unwrap().code(), Some(1));
+    assert_eq!(refused.unwrap().code(), Some(2));
     let output = run(&["node", "run", "--overflow", "drop-all", "--port", "1"]);
     assert!(
         err(&output).contains("drop-newest, drop-oldest or block"),
@@ -384,7 +394,7 @@ fn wrong_bounds_of_the_mailbox_are_named() {
 #[test]
 fn a_log_level_that_is_none_is_named() {
     let output = run(&["pmd", "status", "--log", "nonsense"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(
         err(&output).contains("'nonsense' is not understood"),
         "{output:?}"
@@ -400,5 +410,163 @@ fn a_log_level_of_other_libraries_in_the_environment_stops_nothing() {
         .unwrap();
     for text in ["LOG_LEVEL is ignored", "PMD not running or unreachable"] {
         assert!(err(&output).contains(text), "{output:?}");
+    }
+}
+
+#[test]
+fn options_without_effect_are_refused() {
+    for (arguments, says) in [
+        (vec!["broker", "start", "--port", "1999"], "--mqtt-port"),
+        (vec!["--port", "1999", "broker", "start"], "--mqtt-port"),
+        (
+            vec!["demo", "--port", "4400"],
+            "no effect on `distflow demo`",
+        ),
+        (vec!["session", "list", "--host", "x"], "--broker URL"),
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(err(&output).contains(says), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_failure_has_a_code_of_its_family_and_is_json_where_that_is_wanted() {
+    let (_pmd, port) = pmd(&[]);
+    let (port, none) = (port.to_string(), free_port().to_string());
+    for (arguments, code, name) in [
+        (vec!["node", "send", "x", "hello"], 2, "invalid_json"),
+        (
+            vec!["node", "info", "nobody", "--port", &port],
+            4,
+            "node_not_found",
+        ),
+        (
+            vec!["node", "info", "x", "--port", &none],
+            5,
+            "pmd_unavailable",
+        ),
+        (
+            vec!["node", "run", "--no-auto-start", "--port", &none],
+            5,
+            "pmd_unavailable",
+        ),
+        (
+            vec!["pmd", "resolve", "x", "--port", &port],
+            1,
+            "node_not_found",
+        ),
+        (vec!["pmd", "list", "--port", &none], 1, "pmd_unavailable"),
+    ] {
+        let output = distflow(&arguments).arg("--json").output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{arguments:?}: {output:?}"
+        );
+        let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(error["code"], name, "{arguments:?}");
+        assert!(error["message"].is_string(), "{error}");
+    }
+}
+
+#[test]
+fn a_word_is_sent_as_text_or_the_quotes_are_named() {
+    let (_pmd, port) = pmd(&[]);
+    let receiver = NodeProcess::start(port, "receiver", &["--no-auto-start"]);
+    let port = port.to_string();
+    let refused = run(&["node", "send", "receiver", "hello", "--port", &port]);
+    assert!(
+        err(&refused).contains("'\"hello\"', or use --text"),
+        "{refused:?}"
+    );
+    let send = [
+        "node", "send", "receiver", "hello", "--text", "--port", &port,
+    ];
+    assert!(wait_until(LIMIT, || run(&send).status.success()));
+    assert_eq!(receiver.event("message")["payload"], "hello");
+}
+
+#[test]
+fn the_list_is_a_table_where_one_is_wanted_and_shows_no_tricks() {
+    let (_pmd, port) = pmd(&[]);
+    let mut client = OriginalClient::connect(port);
+    client.register("one", "a\u{202e}cba", 1);
+    let port = port.to_string();
+    let table = out(&run(&["pmd", "list", "--table", "--port", &port]));
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].starts_with("ALIAS") && lines[0].ends_with("REGISTERED"),
+        "{table}"
+    );
+    assert!(lines[1].starts_with("a\\u{202e}cba  one"), "{table}");
+    assert!(!table.contains('\u{202e}'), "{table}");
+    let list = out(&run(&["pmd", "list", "--port", &port]));
+    assert!(list.contains("  - a\\u{202e}cba\n"), "{list}");
+    // Whoever starts a node of ours can't hide like that.
+    let hidden = run(&["node", "run", "--alias", "svc\u{202e}", "--port", &port]);
+    assert_eq!(hidden.status.code(), Some(2));
+    assert!(err(&hidden).contains("U+202E"), "{hidden:?}");
+}
+
+#[test]
+fn capabilities_are_part_of_a_node_as_json() {
+    let (_pmd, port) = pmd(&[]);
+    let _node = NodeProcess::start(port, "able", &["--no-auto-start"]);
+    let port = port.to_string();
+    let info = run(&["node", "info", "able", "--json", "--port", &port]);
+    let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    assert!(
+        info["caps"].as_array().is_some_and(|caps| !caps.is_empty()),
+        "{info}"
+    );
+}
+
+#[test]
+fn the_status_says_what_runs_and_how() {
+    let (child, port) = pmd(&["--auto-shutdown-ms", "60000"]);
+    let status = run(&["pmd", "status", "--json", "--port", &port.to_string()]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["running"], true);
+    assert_eq!(status["pid"], child.pid());
+    assert_eq!(status["version"], distflow_core::VERSION);
+    assert_eq!(status["autoShutdownMs"], 60_000);
+    assert!(
+        status["memoryBytes"].as_u64().unwrap() > 100_000,
+        "{status}"
+    );
+    assert_eq!(status["addresses"][0], format!("127.0.0.1:{port}"));
+}
+
+#[test]
+fn logs_have_no_colours_where_nobody_sees_them() {
+    let (_pmd, port) = pmd(&[]);
+    let port = port.to_string();
+    let logged = run(&["node", "send", "x", "1", "--log", "trace", "--port", &port]);
+    let text = err(&logged);
+    assert!(
+        text.contains("TRACE") || text.contains("DEBUG") || text.contains("INFO"),
+        "{text}"
+    );
+    assert!(!text.contains('\x1b'), "{text}");
+}
+
+/// More lines than a pipe and a buffer hold at once, written before the signal.
+#[test]
+fn a_node_that_is_told_to_end_sends_what_it_was_given() {
+    const LINES: usize = 300;
+    let (_pmd, port) = pmd(&[]);
+    let flags = ["--no-auto-start", "--mailbox", "100000"];
+    let receiver = NodeProcess::start(port, "receiver", &flags);
+    for round in 0..5 {
+        let mut sender = NodeProcess::start(port, &format!("sender{round}"), &["--no-auto-start"]);
+        for n in 0..LINES {
+            sender.send("receiver", &format!("[{round},{n}]"));
+        }
+        sender.child.signal(libc::SIGTERM);
+        for n in 0..LINES {
+            assert_eq!(receiver.event("message")["payload"][1], n, "round {round}");
+        }
+        assert!(sender.child.wait(LIMIT).unwrap().success());
     }
 }

@@ -1,5 +1,7 @@
 //! How death and silence are noticed.
 
+use std::time::{Duration, Instant};
+
 use distflow_core::{Pmd, PmdOptions};
 use distflow_tests::LIMIT;
 
@@ -13,11 +15,18 @@ fn a_kill_is_seen_by_everyone_with_its_cause() {
         .map(|i| NodeProcess::start(port, &format!("w{i}"), &["--no-auto-start"]))
         .collect();
     victim.child.kill();
+    let killed = Instant::now();
     for watcher in &watchers {
         let leave = watcher.event("peer:leave");
         assert_eq!(leave["peer"]["nodeId"], victim.id.as_str());
         assert_eq!(leave["cause"], "closed");
     }
+    // A hundred times the promise: machines that run tests are loaded.
+    assert!(
+        killed.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        killed.elapsed()
+    );
 }
 
 #[test]
@@ -34,10 +43,8 @@ fn a_graceful_end_is_told_apart_from_a_death() {
 
 #[test]
 fn a_frozen_node_with_heartbeats_is_expelled_and_comes_back() {
-    // Shorter than the default, which takes 14 s.
     let options = PmdOptions {
         port: 0,
-        heartbeat_expel_ms: 1_500,
         ..PmdOptions::default()
     };
     let pmd = Pmd::start(options).unwrap();
@@ -45,7 +52,14 @@ fn a_frozen_node_with_heartbeats_is_expelled_and_comes_back() {
     let frozen = NodeProcess::start(pmd.port(), "frozen", &flags);
     let watcher = NodeProcess::start(pmd.port(), "watcher", &flags[..1]);
     frozen.child.signal(libc::SIGSTOP);
+    let stopped = Instant::now();
     let leave = watcher.event("peer:leave");
+    // Twice the promise.
+    assert!(
+        stopped.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        stopped.elapsed()
+    );
     assert_eq!(leave["peer"]["nodeId"], frozen.id.as_str());
     assert_eq!(leave["cause"], "timeout");
     frozen.child.signal(libc::SIGCONT);

@@ -12,5 +12,7 @@ mod detection;
 mod embedded_pmd;
 mod fork;
 mod half_open;
+mod launch;
 mod nodes;
 mod registry_loss;
+mod service;

@@ -1,7 +1,7 @@
 //! The PMD dies: nobody is lost, nothing is invented.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use distflow_core::{EventStream, Launcher, Node, NodeEvent, NodeOptions, Payload, PmdClient};
 use distflow_tests::{LIMIT, distflow_program, free_port, wait_until};
@@ -55,6 +55,9 @@ fn two_hundred_nodes_survive_the_death_of_the_pmd() {
     let payload = Payload::from_value("still here").unwrap();
     nodes[0].send_blocking("n7", &payload, Some(LIMIT)).unwrap();
     assert_eq!(nodes[7].recv_timeout(Some(LIMIT)).unwrap().payload, payload);
+    let answers = || PmdClient::connect("localhost", port).is_ok();
+    assert!(wait_until(LIMIT, answers));
+    let answered = Instant::now();
     for stream in &streams {
         wait_for(stream, |event| matches!(event, NodeEvent::RegistryRestored));
     }
@@ -67,6 +70,12 @@ fn two_hundred_nodes_survive_the_death_of_the_pmd() {
             .collect()
     };
     assert!(wait_until(LIMIT, || listed() == ids));
+    // Six times the promise.
+    assert!(
+        answered.elapsed() < Duration::from_secs(30),
+        "{:?}",
+        answered.elapsed()
+    );
 
     // A real change after all that is seen as just that.
     nodes[3].shutdown_blocking().unwrap();

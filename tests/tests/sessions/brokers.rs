@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use distflow_core::mqtt::{BrokerOptions, Link, LinkEvent};
+use distflow_core::mqtt::{BrokerOptions, Link, LinkEvent, Version};
 use distflow_core::sessions::Sessions;
 pub use distflow_tests::{Broker, BrokerKind as Kind};
 use distflow_tests::{Child, LIMIT, distflow_program};
@@ -30,15 +30,24 @@ pub(crate) use on_both;
 
 /// What distflow makes of a broker.
 pub trait OfBroker {
-    fn sessions(&self) -> Sessions;
+    fn sessions(&self) -> Sessions {
+        self.sessions_in(Version::default())
+    }
+
+    /// In a version of the protocol.
+    fn sessions_in(&self, version: Version) -> Sessions;
 
     /// What the broker keeps of a session.
     async fn retained(&self, session: &str) -> Vec<String>;
 }
 
 impl OfBroker for Broker {
-    fn sessions(&self) -> Sessions {
-        Sessions::new(BrokerOptions::parse(&self.url()).unwrap()).unwrap()
+    fn sessions_in(&self, version: Version) -> Sessions {
+        let mut options = BrokerOptions::parse(&self.url()).unwrap();
+        options.version = version;
+        // Of a machine that has much else to do.
+        options.connect_timeout_ms = LIMIT.as_millis() as u64;
+        Sessions::new(options).unwrap()
     }
 
     async fn retained(&self, session: &str) -> Vec<String> {

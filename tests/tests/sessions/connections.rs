@@ -34,7 +34,7 @@ fn fails(options: &BrokerOptions, kind: ErrorKind, words: &str) {
 
 on_both!(names_in_any_letters);
 
-/// Topics that begin with a letter of more than one byte, which the library of the broker in the box does not survive.
+/// Topics that begin with a letter of more than one byte.
 fn names_in_any_letters(broker: &mut Broker) {
     let options = BrokerOptions::parse(&broker.url()).unwrap();
     block_on(async {
@@ -47,7 +47,7 @@ fn names_in_any_letters(broker: &mut Broker) {
         count(&one, 1).await;
         one.leave().await;
         let deadline = Instant::now() + LIMIT;
-        while !broker.retained("üß").await.is_empty() {
+        while !broker.retained("%C3%BC%C3%9F").await.is_empty() {
             assert!(Instant::now() < deadline);
         }
     });
@@ -62,24 +62,31 @@ fn mqtt_5() {
     meet(&options);
 }
 
-/// One broker on two ports: whoever speaks the one version meets whoever speaks the other.
+/// Whoever speaks the one version meets whoever speaks the other, on the same port and on a second one.
 #[test]
 fn mqtt_5_in_the_box() {
     let mut command = Command::new(distflow_program());
     command.args(["broker", "start", "--mqtt-port", "0", "--mqtt5-port", "0"]);
     let broker = Child::spawn(command);
     let place = broker.line_after("Broker started on ");
-    let place_v5 = broker.line_after("MQTT 5 on ");
-    let options = BrokerOptions::parse(&format!("mqtt://{place}")).unwrap();
-    let mut options_v5 = BrokerOptions::parse(&format!("mqtt://{place_v5}")).unwrap();
-    options_v5.version = Version::V5;
-    meet(&options_v5);
+    let second = broker.line_after("MQTT 5 on ");
+    let at = |place: &str, version| {
+        let mut options = BrokerOptions::parse(&format!("mqtt://{place}")).unwrap();
+        options.version = version;
+        options
+    };
+    meet(&at(&place, Version::V5));
+    meet(&at(&second, Version::V311));
     block_on(async {
-        let (old, new) = (Sessions::new(options), Sessions::new(options_v5));
-        let one = new.unwrap().create(Some("üß"), room_for(2)).await.unwrap();
-        let two = old.unwrap().join("üß").await.unwrap();
-        count(&one, 2).await;
+        let old = Sessions::new(at(&place, Version::V311)).unwrap();
+        let new = Sessions::new(at(&place, Version::V5)).unwrap();
+        let elsewhere = Sessions::new(at(&second, Version::V5)).unwrap();
+        let one = new.create(Some("üß"), room_for(3)).await.unwrap();
+        let two = old.join("üß").await.unwrap();
+        let three = elsewhere.join("üß").await.unwrap();
+        count(&one, 3).await;
         two.leave().await;
+        three.leave().await;
         count(&one, 1).await;
     });
 }
@@ -262,7 +269,11 @@ fn tls_with_a_certificate_of_the_client() {
     let mut options = BrokerOptions::parse(&format!("mqtts://127.0.0.1:{}", broker.port)).unwrap();
     options.connect_timeout_ms = 2_000;
     options.ca_file = Some(broker.folder.path().join("ca.pem"));
-    fails(&options, ErrorKind::Timeout, "not reached in time");
+    fails(
+        &options,
+        ErrorKind::Timeout,
+        "did not let this client in in time",
+    );
     let at = |name: &str| broker.folder.path().join(name);
     options.client_certificate = Some((at("client.pem"), at("client.key")));
     options.connect_timeout_ms = 10_000;
@@ -284,5 +295,40 @@ fn a_silent_broker_is_given_up() {
     let port = listener.local_addr().unwrap().port();
     let mut options = BrokerOptions::parse(&format!("mqtt://127.0.0.1:{port}")).unwrap();
     options.connect_timeout_ms = 300;
-    fails(&options, ErrorKind::Timeout, "not reached in time");
+    for version in [Version::Auto, Version::V311, Version::V5] {
+        options.version = version;
+        fails(
+            &options,
+            ErrorKind::Timeout,
+            "took the connection, and said nothing",
+        );
+    }
+}
+
+/// What sessions need, and a broker does not have, is said at once: by its own words, or, in MQTT 3.1.1,
+/// which has none, by ours.
+#[test]
+fn a_broker_without_what_sessions_need_is_told() {
+    for (lack, word) in [
+        ("retain_available false", "no retained messages"),
+        ("max_qos 0", "quality of service 0 only"),
+    ] {
+        let broker = Broker::configured(Kind::Mosquitto, |port, _| {
+            format!("listener {port} 127.0.0.1\nallow_anonymous true\n{lack}")
+        });
+        let mut options = BrokerOptions::parse(&broker.url()).unwrap();
+        // It is not waited for.
+        options.connect_timeout_ms = 10 * LIMIT.as_millis() as u64;
+        for version in [Version::Auto, Version::V5] {
+            options.version = version;
+            fails(&options, ErrorKind::Refused, word);
+        }
+        options.version = Version::V311;
+        let both = "sessions need retained messages and quality of service 1";
+        fails(&options, ErrorKind::Refused, both);
+        let sessions = Sessions::new(options).unwrap();
+        let error = block_on(async { sessions.list().await.unwrap_err() });
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert!(error.message().contains(both), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Processes and brokers that die.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use distflow_core::session::seat::{CreateOptions, Event, Role};
 use distflow_core::sessions::Session;
@@ -10,7 +10,7 @@ use crate::people::{count, create, join, room_for, until};
 
 on_both!(
     a_killed_member_is_gone_everywhere,
-    a_frozen_member_is_gone_within_20_s,
+    a_frozen_member_is_gone,
     a_killed_creator_is_continued,
     a_broker_that_is_killed_loses_nobody,
     a_session_that_is_dropped_is_left_and_tidied_up,
@@ -24,31 +24,23 @@ fn a_killed_member_is_gone_everywhere(broker: &mut Broker) {
         let mut three = Instance::start(broker, &["join", one.id()], &[]);
         let id = three.is_in()["instance"].as_str().unwrap().to_owned();
         count(&two, 3).await;
-        let killed = Instant::now();
         three.child.kill();
         for session in [&one, &two] {
             until(session, |event| *event == Event::MemberLeft(id.clone())).await;
         }
-        assert!(killed.elapsed() < Duration::from_secs(20));
         let kept = broker.retained(one.id()).await;
         assert!(!kept.iter().any(|topic| topic.ends_with(&id)), "{kept:?}");
     });
 }
 
-fn a_frozen_member_is_gone_within_20_s(broker: &mut Broker) {
+fn a_frozen_member_is_gone(broker: &mut Broker) {
     block_on(async {
         let one = create(broker, room_for(4)).await;
         let three = Instance::start(broker, &["join", one.id()], &[]);
         three.is_in();
         count(&one, 2).await;
         three.child.signal(libc::SIGSTOP);
-        let frozen = Instant::now();
         until(&one, |event| matches!(event, Event::MemberLeft(_))).await;
-        assert!(
-            frozen.elapsed() < Duration::from_secs(20),
-            "{:?}",
-            frozen.elapsed()
-        );
         // It finds its way back when it goes on.
         three.child.signal(libc::SIGCONT);
         count(&one, 2).await;
@@ -70,17 +62,11 @@ fn is_continued_by_the_first(broker: &mut Broker, number: usize) -> bool {
         let two = sessions.join(&id).await.unwrap();
         let three = sessions.join(&id).await.unwrap();
         count(&two, 3).await;
-        let killed = Instant::now();
         one.child.kill();
         for session in [&two, &three] {
             let changed = |event: &Event| matches!(event, Event::CreatorChanged { .. });
             until(session, changed).await;
         }
-        assert!(
-            killed.elapsed() < Duration::from_secs(20),
-            "{:?}",
-            killed.elapsed()
-        );
         let is_creator = |session: &Session| session.view().role == Some(Role::Creator);
         assert_ne!(is_creator(&two), is_creator(&three));
         let four = sessions.join(&id).await.unwrap();

@@ -15,6 +15,7 @@ on_both!(
     originals_join_ours,
     ours_join_sessions_of_originals,
     planned_peers_join_ours,
+    a_game_of_an_original_is_left_alone,
 );
 
 /// One of them: it takes whatever document arrives, and writes its own over it.
@@ -202,5 +203,59 @@ fn ours_join_sessions_of_originals(broker: &mut Broker) {
         original.document.as_mut().unwrap().version += 1;
         original.publish().await;
         until(&two, |event| *event == Event::Ended(Ending::Closed)).await;
+    });
+}
+
+/// The creator's heartbeat ends with its dialog when the game starts; seed and announcement go on.
+fn a_game_of_an_original_is_left_alone(broker: &mut Broker) {
+    block_on(async {
+        let id = format!("s-{}", instance_id());
+        let mut original = Original::start(broker, &id, Vocabulary::Running).await;
+        original.show_presence().await;
+        let local = moment().local;
+        original.document = Some(Document {
+            session_id: id.clone(),
+            creator: original.id.clone(),
+            model_name: "Original".to_owned(),
+            state: Some(State::Open),
+            members: vec![original.id.clone()],
+            version: 1,
+            last_heartbeat: Some(local),
+            created_at: Some(local),
+            last_updated: Some(local),
+            players_min: 1,
+            players_max: 4,
+            writer: None,
+        });
+        original.publish().await;
+        let ours = broker.sessions().join(&id).await.unwrap();
+        original.sees(|document| document.members.len() == 2).await;
+        let document = original.document.as_mut().unwrap();
+        document.state = Some(State::InProgress);
+        document.version += 1;
+        original.publish().await;
+        let started = Event::StateChanged(State::InProgress);
+        until(&ours, |event| *event == started).await;
+        // Longer than a heartbeat may stand still.
+        for _ in 0..9 {
+            let seed = format!(
+                r#"{{"clientId": "{}", "seed": 7, "is_leader": true}}"#,
+                original.id
+            );
+            let topic = format!("{id}/session_seed_sync");
+            original
+                .link
+                .publish(topic, seed.into_bytes(), true, 1)
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        let view = ours.view();
+        assert!(view.is_in && view.ending.is_none() && view.is_connected);
+        let document = view.document.unwrap();
+        assert!(!document.is_closed() && document.is_original());
+        let kept = broker.retained(&id).await;
+        assert!(kept.contains(&format!("{id}/session_state")), "{kept:?}");
+        ours.leave().await;
     });
 }

@@ -25,7 +25,8 @@ pub async fn join(broker: &Broker, session: &Session) -> Session {
     broker.sessions().join(session.id()).await.unwrap()
 }
 
-/// Waits for an event of a session; what comes before it is dropped.
+/// Waits for an event of a session, at most three times as long as the longest that is promised; what
+/// comes before it is dropped.
 pub async fn until(session: &Session, is_it: impl Fn(&Event) -> bool) -> Event {
     let waiting = async {
         loop {
@@ -36,7 +37,7 @@ pub async fn until(session: &Session, is_it: impl Fn(&Event) -> bool) -> Event {
             }
         }
     };
-    tokio::time::timeout(LIMIT, waiting)
+    tokio::time::timeout(2 * LIMIT, waiting)
         .await
         .expect("it did not happen")
 }

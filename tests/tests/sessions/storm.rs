@@ -1,11 +1,12 @@
 //! Many at one instant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use distflow_core::error::ErrorKind;
-use distflow_core::mqtt::{BrokerOptions, Link, LinkEvent};
+use distflow_core::error::{Error, ErrorKind};
+use distflow_core::mqtt::{BrokerOptions, Link, LinkEvent, Version};
 use distflow_core::session::{Document, Vocabulary};
 use distflow_core::sessions::{Session, instance_id};
 use distflow_tests::LIMIT;
@@ -18,22 +19,28 @@ use crate::people::{count, create, room_for};
 on_both!(all_are_in, capacity_is_kept, read_modify_write_loses_some);
 
 const CLIENTS: usize = 100;
+const VERSIONS: [Version; 3] = [Version::Auto, Version::V311, Version::V5];
 
-async fn storm(
-    broker: &Broker,
-    session: &Session,
-    clients: usize,
-) -> Vec<Result<Session, ErrorKind>> {
+async fn storm(broker: &Broker, version: Version, id: &str) -> Vec<Result<Session, Error>> {
     let mut joining = JoinSet::new();
-    for _ in 0..clients {
-        let (sessions, id) = (broker.sessions(), session.id().to_owned());
+    for _ in 0..CLIENTS {
+        let (sessions, id) = (broker.sessions_in(version), id.to_owned());
         joining.spawn(async move { sessions.join(&id).await });
     }
     let mut joined = Vec::new();
     while let Some(result) = joining.join_next().await {
-        joined.push(result.unwrap().map_err(|error| error.kind()));
+        joined.push(result.unwrap());
     }
     joined
+}
+
+/// How many were told what.
+fn told(joined: &[Result<Session, Error>]) -> BTreeMap<String, usize> {
+    let mut told = BTreeMap::new();
+    for error in joined.iter().filter_map(|result| result.as_ref().err()) {
+        *told.entry(error.to_string()).or_default() += 1;
+    }
+    told
 }
 
 /// 100 clients, 20 rounds: none missing, none reported in without being in.
@@ -41,8 +48,14 @@ fn all_are_in(broker: &mut Broker) {
     block_on(async {
         for round in 0..20 {
             let one = create(broker, room_for(CLIENTS as u32 + 1)).await;
-            let joined = storm(broker, &one, CLIENTS).await;
-            let joined: Vec<Session> = joined.into_iter().map(Result::unwrap).collect();
+            let version = VERSIONS[round % VERSIONS.len()];
+            let joined = storm(broker, version, one.id()).await;
+            let refusals = told(&joined);
+            assert!(
+                refusals.is_empty(),
+                "round {round}, {version:?}: {refusals:?}"
+            );
+            let joined: Vec<Session> = joined.into_iter().flatten().collect();
             count(&one, CLIENTS + 1).await;
             for session in &joined {
                 assert!(
@@ -65,37 +78,47 @@ fn all_are_in(broker: &mut Broker) {
 /// With room for 30 exactly 29 are in beside the creator, the others are told so, and no document ever
 /// names more.
 fn capacity_is_kept(broker: &mut Broker) {
-    let options = BrokerOptions::parse(&broker.url()).unwrap();
     block_on(async {
-        let one = create(broker, room_for(30)).await;
-        let topic = format!("{}/session_state", one.id());
-        let is_exceeded = Arc::new(AtomicBool::new(false));
-        let exceeded = is_exceeded.clone();
-        let watcher = tokio::spawn(async move {
-            let mut link = Link::new(options, instance_id(), None, 1).unwrap();
-            loop {
-                match link.next().await {
-                    LinkEvent::Connected => link.subscribe(topic.clone()).await.unwrap(),
-                    LinkEvent::Message { payload, .. } if !payload.is_empty() => {
-                        let document = Document::parse(&payload, 0).unwrap();
-                        if document.members.len() > 30 {
-                            exceeded.store(true, Ordering::Relaxed);
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        });
-        let joined = storm(broker, &one, CLIENTS).await;
-        let in_it = joined.iter().flatten().count();
-        let refused = joined
-            .iter()
-            .filter(|result| matches!(result, Err(ErrorKind::Refused)));
-        assert_eq!((in_it, refused.count()), (29, CLIENTS - 29));
-        count(&one, 30).await;
-        watcher.abort();
-        assert!(!is_exceeded.load(Ordering::Relaxed));
+        for version in VERSIONS {
+            capacity_is_kept_in(broker, version).await;
+        }
     });
+}
+
+async fn capacity_is_kept_in(broker: &Broker, version: Version) {
+    let options = BrokerOptions::parse(&broker.url()).unwrap();
+    let one = create(broker, room_for(30)).await;
+    let topic = format!("{}/session_state", one.id());
+    let is_exceeded = Arc::new(AtomicBool::new(false));
+    let exceeded = is_exceeded.clone();
+    let watcher = tokio::spawn(async move {
+        let mut link = Link::new(options, instance_id(), None, 1).unwrap();
+        loop {
+            match link.next().await {
+                LinkEvent::Connected => link.subscribe(topic.clone()).await.unwrap(),
+                LinkEvent::Message { payload, .. } if !payload.is_empty() => {
+                    let document = Document::parse(&payload, 0).unwrap();
+                    if document.members.len() > 30 {
+                        exceeded.store(true, Ordering::Relaxed);
+                    }
+                }
+                _ => {}
+            }
+        }
+    });
+    let joined = storm(broker, version, one.id()).await;
+    let in_it = joined.iter().flatten().count();
+    let is_refused = |result: &&Result<Session, Error>| matches!(result, Err(error) if error.kind() == ErrorKind::Refused);
+    let refused = joined.iter().filter(is_refused).count();
+    let refusals = told(&joined);
+    assert_eq!(
+        (in_it, refused),
+        (29, CLIENTS - 29),
+        "{version:?}: {refusals:?}"
+    );
+    count(&one, 30).await;
+    watcher.abort();
+    assert!(!is_exceeded.load(Ordering::Relaxed));
 }
 
 /// As the originals joined: read the document, add oneself, write it. The control that must fail.

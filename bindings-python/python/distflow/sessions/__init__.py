@@ -17,7 +17,9 @@ same sessions.
 :class:`SessionManager` and :class:`Session` block; :mod:`distflow.sessions.aio` has the same for
 asyncio. The names of the original classes are here, too: ``SGDistributedSession``,
 ``SGDistributedSessionManager``, ``SGDistributedGameConfig``, ``SGMQTTHandlerManager``,
-``SGConnectionStateManager``.
+``SGConnectionStateManager``, ``SGSessionDiscoveryManager``, ``SGSeedSyncManager``,
+``SGMQTTManager``; with signals of Qt, and the window ``SGConnectionStatusWidget``, in
+``distflow.sessions.qt``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from .discovery import SGSeedSyncManager, SGSessionDiscoveryManager
 from .handlers import HandlerPriority, SGMQTTHandlerManager
 from .manager import SGDistributedSessionManager
 from .methods import ObjectIdentifier, RemoteMethods
+from .mqtt_manager import SGMQTTManager
 from .original import (
     ConnectionState,
     SGConnectionStateManager,
@@ -50,6 +53,7 @@ __all__ = [
     "SGDistributedSession",
     "SGDistributedSessionManager",
     "SGMQTTHandlerManager",
+    "SGMQTTManager",
     "SGSeedSyncManager",
     "SGSessionDiscoveryManager",
     "Session",

@@ -191,6 +191,11 @@ class SessionList(NoCopy):
         """What a user interface draws: :meth:`distflow.sessions.SessionList.rows`."""
         return self._list.rows(own)
 
+    @property
+    def completeness(self) -> str:
+        """How complete it is: :attr:`distflow.sessions.SessionList.completeness`."""
+        return self._list.completeness
+
     async def changed(self) -> None:
         """Waits until the list is another than the one that was last read."""
         while not await _call(self._list.wait_changed, _SLICE_S):

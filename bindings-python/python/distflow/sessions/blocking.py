@@ -7,12 +7,11 @@ import logging
 import threading
 import time
 import weakref
-from collections import deque
 from types import TracebackType
-from typing import Callable, Deque, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple, overload
 
 from .. import _distflow
-from .._base import NoCopy, checked_timeout
+from .._base import NoCopy, checked_timeout, one_of
 from ..errors import ClosedError, DistflowError
 from . import types
 from .types import BrokerKeywords, CreateKeywords, Listing, Row, SessionEvent, SessionView
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _LOG = logging.getLogger("distflow")
-
-# How long a thread that waits for events stays in one call.
-_SLICE_S = 0.5
 
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -107,8 +103,8 @@ class Session(NoCopy):
 
     def __init__(self, native: _distflow.NativeSession) -> None:
         self._native = native
-        self._taken: Deque[SessionEvent] = deque()
-        # Protects the events that were taken, the handlers, and that there is one thread for them.
+        self._given_back: List[SessionEvent] = []
+        # Protects the handlers, and that there is one thread for them.
         self._lock = threading.Lock()
         self._handlers: List[Tuple[Optional[str], Handler]] = []
         self._thread: Optional[threading.Thread] = None
@@ -150,24 +146,39 @@ class Session(NoCopy):
         """Whether this instance is in it."""
         return not self._is_left and self.view.is_in
 
-    def on(self, handler: Handler, type: Optional[str] = None) -> Callable[[], None]:
-        """Calls a function with each event, or with those of a type; gives a function that ends
-        that. An exception in it is logged, and the next event comes nevertheless.
+    @overload
+    def on(self, event: str, handler: Handler) -> Callable[[], None]: ...
+
+    @overload
+    def on(
+        self, event: Handler, handler: Optional[str] = None, type: Optional[str] = None
+    ) -> Callable[[], None]: ...
+
+    def on(self, event: Any = None, handler: Any = None, type: Optional[str] = None) -> Any:
+        """Calls a function with each event of a type: ``on("started", f)``; without a type, with
+        every event: ``on(f)``. Returns a function that ends that. An exception in it is logged,
+        and the next event comes nevertheless.
+
+        The former order, ``on(f, "started")`` or ``on(f, type="started")``, means the same.
 
         Errors: ``TypeError`` for what can't be called; ``InvalidArgumentError`` for a type that
         does not exist.
         """
+        if callable(event) or (event is not None and not isinstance(event, str)):
+            event, handler = handler, event
+        if type is not None:
+            event = type
         if not callable(handler):
             raise TypeError(f"a handler must be callable, not {handler.__class__.__name__}")
-        if type is not None:
-            types.checked_event(type)
-        entry = (type, handler)
+        if event is not None:
+            types.checked_event(event)
+        entry = (event, handler)
         with self._lock:
             self._handlers.append(entry)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=_dispatch,
-                    args=(weakref.ref(self),),
+                    args=(weakref.ref(self), self._native),
                     name="distflow-session",
                     daemon=True,
                 )
@@ -185,15 +196,15 @@ class Session(NoCopy):
         checked_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            with self._lock:
-                if not self._taken:
-                    self._taken.extend(types.event(*row) for row in self._native.events())
-                if self._taken:
-                    return self._taken.popleft()
-            left = _SLICE_S if deadline is None else deadline - time.monotonic()
-            if left <= 0:
+            event: Optional[SessionEvent] = one_of(
+                self._given_back, self._native.next_event, types.event
+            )
+            if event is not None:
+                return event
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
                 return None
-            if self._native.wait_events(min(left, _SLICE_S)):
+            if self._native.wait_events(left):
                 return None
 
     def __iter__(self) -> Iterator[SessionEvent]:
@@ -306,6 +317,10 @@ class Session(NoCopy):
     ) -> None:
         self.leave()
 
+    def __del__(self) -> None:
+        # The thread of the handlers has the native half as well.
+        self._native.abandon()
+
     def __repr__(self) -> str:
         return f"<distflow.sessions.Session {self.id!r} as {self.instance!r}>"
 
@@ -320,18 +335,20 @@ class Session(NoCopy):
                     _LOG.exception("a handler of session %s failed", self.id)
 
 
-def _dispatch(reference: weakref.ref[Session]) -> None:
+def _dispatch(reference: weakref.ref[Session], native: _distflow.NativeSession) -> None:
     while True:
-        session = reference()
-        if session is None:
-            return
         try:
-            event = session.next_event(_SLICE_S)
-            if event is not None:
-                session._call(event)
-            elif session._native.wait_events(0):
+            # Meanwhile nothing here keeps the session.
+            is_over = native.wait_events(None)
+            session = reference()
+            if session is None:
                 return
+            event: Optional[SessionEvent] = one_of([], native.next_event, types.event)
         except DistflowError:
+            return
+        if event is not None:
+            session._call(event)
+        elif is_over:
             return
         del session
 
@@ -365,11 +382,22 @@ class SessionList(NoCopy):
         checked_timeout(timeout)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            left = _SLICE_S if deadline is None else deadline - time.monotonic()
-            if left <= 0:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
                 return False
-            if self._native.wait_changed(self._version, min(left, _SLICE_S)):
+            if self._native.wait_changed(self._version, left):
                 return True
+            if left is None:
+                raise ClosedError("the list is closed")
+
+    @property
+    def completeness(self) -> str:
+        """How much of what is on the broker the list has: ``unknown`` while what the broker has
+        kept is under way; ``announcements`` while it waits for sessions to announce themselves,
+        within 6 s, because the broker brings nothing that it has kept; ``complete``; or
+        ``cut_off`` when a session was missing from what was brought, or there are more than the
+        list has room for."""
+        return self._native.completeness()
 
     @property
     def is_connected(self) -> bool:

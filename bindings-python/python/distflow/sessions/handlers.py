@@ -58,8 +58,8 @@ class SGMQTTHandlerManager:
     nevertheless.
     """
 
-    def __init__(self, client: Any) -> None:
-        self.client = client
+    def __init__(self, mqtt_client: Any) -> None:
+        self.mqtt_client = mqtt_client
         # Protects the entries; no handler runs under it.
         self._lock = threading.Lock()
         self._entries: List[_Entry] = []
@@ -147,18 +147,23 @@ class SGMQTTHandlerManager:
             self._entries = left
         return was_there
 
+    @property
+    def client(self) -> Any:
+        """The client, under the name that it had here before."""
+        return self.mqtt_client
+
     def install(self) -> None:
         """Takes over the client's messages; what the client had for them before is called last.
         Safe to call again, also after somebody else has set ``on_message``: then theirs is called
         last."""
         with self._lock:
-            current = self.client.on_message
+            current = self.mqtt_client.on_message
             if self._is_called_by(current):
                 return
             if current is not None:
                 # A program may set its own again and again.
                 self._previous = [*self._previous[1 - _PREVIOUS_MAX :], current]
-            self.client.on_message = self._on_message
+            self.mqtt_client.on_message = self._on_message
 
     def _is_called_by(self, callback: Any) -> bool:
         """Whether this manager gets what a callback gets: also as the last of other managers."""

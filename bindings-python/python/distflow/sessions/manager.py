@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
+import time
 from datetime import datetime
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import _distflow
 from ..errors import DistflowError
@@ -55,6 +57,7 @@ class SGDistributedSessionManager:
         self.session_id: Optional[str] = None
         self.connected_players: Dict[str, str] = {}
         self.discovered_sessions: Dict[str, Dict[str, Any]] = {}
+        self.session_discovery_handler: Optional[Callable[[Dict[str, Any]], object]] = None
         self.seed_received = False
         self.synced_seed: Optional[int] = None
         self.is_leader = False
@@ -65,6 +68,8 @@ class SGDistributedSessionManager:
         self._seeds: Dict[str, Tuple[str, int]] = {}
         self._watches: Dict[str, List[Callable[[SGDistributedSession], object]]] = {}
         self._reservations: List[Callable[[str, str, str], object]] = []
+        # The players that were seen to be registered, by session.
+        self._players: Dict[str, Set[str]] = {}
         self._discovered: Optional[Callable[[Dict[str, Any]], object]] = None
         self._watcher: Optional[Watcher] = None
 
@@ -82,17 +87,25 @@ class SGDistributedSessionManager:
         return str(self.mqtt_manager.clientId)
 
     def _check_connected(self, doing: str) -> Wrapped:
+        wrapped = self._connected()
+        if wrapped is None:
+            raise ValueError(f"MQTT client must be connected before {doing}")
+        return wrapped
+
+    def _connected(self) -> Optional[Wrapped]:
         client = self._client()
         if client is None or not client.is_connected():
-            raise ValueError(f"MQTT client must be connected before {doing}")
+            return None
         if self._wrapped is None or self._wrapped.client is not client:
             self._wrapped = Wrapped(client)
             self._watcher = Watcher(self)
             self._wrapped.add(self._watcher, self._watcher.message, self._watcher.after)
         return self._wrapped
 
-    def _watch(self, *filters: str) -> Wrapped:
-        wrapped = self._check_connected("using sessions")
+    def _watch(self, *filters: str) -> Optional[Wrapped]:
+        wrapped = self._connected()
+        if wrapped is None:
+            return None
         assert self._watcher is not None
         self._watcher.watch(filters)
         wrapped.wake()
@@ -101,12 +114,14 @@ class SGDistributedSessionManager:
     # ------------------------------------------------------------------ topics
 
     @classmethod
-    def getSessionTopics(cls, session_id: str) -> List[str]:
-        """The topics of a session, in the order of the originals."""
-        return [f"{session_id}/session_{name}" for name in cls.SESSION_TOPICS]
+    def getSessionTopics(cls, session_id: Optional[str]) -> List[str]:
+        """The topics of a session, in the order of the originals; without a session as they are
+        below one."""
+        prefix = f"{session_id}/" if session_id else ""
+        return [f"{prefix}session_{name}" for name in cls.SESSION_TOPICS]
 
     @classmethod
-    def isSessionTopic(cls, topic: str, session_id: str) -> bool:
+    def isSessionTopic(cls, topic: str, session_id: Optional[str] = None) -> bool:
         """Whether a topic is one of these, or below one."""
         topics = cls.getSessionTopics(session_id)
         return any(topic == one or topic.startswith(f"{one}/") for one in topics)
@@ -119,8 +134,11 @@ class SGDistributedSessionManager:
     def readSessionState(
         self, session_id: str, timeout: float = 2.0
     ) -> Optional[SGDistributedSession]:
-        """The session's document; ``None`` if there is none within so many seconds."""
+        """The session's document; ``None`` if there is none within so many seconds, or no
+        connection."""
         wrapped = self._watch(*self._state_topics(session_id))
+        if wrapped is None:
+            return None
         wrapped.wait_for(lambda: session_id in self._documents, timeout)
         data = self._documents.get(session_id)
         return SGDistributedSession.from_dict(data) if data else None
@@ -139,9 +157,11 @@ class SGDistributedSessionManager:
         """Makes a session what it is here: its creator creates, starts or closes it by that;
         another instance joins or leaves it, by being in it or not.
 
-        Errors: ``ValueError`` without a connection; those of :class:`distflow.sessions.Session`.
+        Without a connection it does nothing. Errors: those of :class:`distflow.sessions.Session`.
         """
-        wrapped = self._check_connected("publishing a session")
+        wrapped = self._connected()
+        if wrapped is None:
+            return
         me = self._me()
         if session.creator_client_id != me:
             self._be_member(session.session_id, me in session.connected_instances, wrapped)
@@ -248,9 +268,12 @@ class SGDistributedSessionManager:
         self, callback: Optional[Callable[[Dict[str, Any]], object]] = None
     ) -> None:
         """Keeps ``discovered_sessions`` up to date, ``{id: {timestamp, info}}``, and calls a
-        function with it whenever it changes."""
-        wrapped = self._check_connected("discovering sessions")
+        function with it whenever it changes. Without a connection it does nothing."""
+        wrapped = self._connected()
+        if wrapped is None:
+            return
         self._discovered = callback
+        self.session_discovery_handler = self._tell_discovered
         if self._lobby is None:
             lobby = self._lobby = _distflow.NativeLobby()
             wrapped.add(
@@ -263,13 +286,13 @@ class SGDistributedSessionManager:
         """Keeps it up to date no longer."""
         if self._lobby is not None and self._wrapped is not None:
             self._wrapped.remove(self._lobby)
-        self._lobby = None
+        self._lobby = self.session_discovery_handler = None
 
     def _after_lobby(self, lobby: _distflow.NativeLobby) -> None:
         if not lobby.take_changed():
             return
         listings, _ = lobby.sessions(self.session_id)
-        now = datetime.now()
+        now = time.time()
         known = self.discovered_sessions
         self.discovered_sessions = {
             one["session_id"]: {
@@ -286,8 +309,12 @@ class SGDistributedSessionManager:
             }
             for one in listings
         }
+        self._players = {one["session_id"]: set(one["players"]) for one in listings}
+        self._tell_discovered(self.discovered_sessions)
+
+    def _tell_discovered(self, sessions: Dict[str, Any]) -> None:
         if self._discovered is not None:
-            self._discovered(self.discovered_sessions)
+            self._discovered(sessions)
 
     # ------------------------------------------------------------------ seed
 
@@ -305,8 +332,8 @@ class SGDistributedSessionManager:
 
         Error: ``ValueError`` without a connection.
         """
-        self._check_connected("syncing seed")
-        wrapped = self._watch(f"{session_id}/session_seed_sync", *self._state_topics(session_id))
+        wrapped = self._check_connected("syncing seed")
+        self._watch(f"{session_id}/session_seed_sync", *self._state_topics(session_id))
 
         def is_there() -> bool:
             return session_id in self._seeds and self._seeds[session_id][0] != self._me()
@@ -366,7 +393,8 @@ class SGDistributedSessionManager:
         return True
 
     def reservePlayer(self, session_id: str, player_name: str) -> bool:
-        """Asks for a player; whose it is, the reservations tell. False when it is taken."""
+        """Asks for a player; whose it is, the reservations tell. False when it is taken, and
+        without a connection."""
         return self._of_seat(session_id, lambda seat: seat.reserve(player_name))
 
     def releasePlayer(self, session_id: str, player_name: str) -> bool:
@@ -374,9 +402,8 @@ class SGDistributedSessionManager:
         return self._of_seat(session_id, lambda seat: seat.release(player_name))
 
     def _of_seat(self, session_id: str, call: Callable[[_distflow.NativeSeat], object]) -> bool:
-        wrapped = self._check_connected("choosing a player")
-        seat = self._seat
-        if seat is None or self.session_id != session_id:
+        wrapped, seat = self._connected(), self._seat
+        if wrapped is None or seat is None or self.session_id != session_id:
             return False
         wrapped.wait_for(lambda: bool(seat.view()["is_in"]), 5)
         try:
@@ -391,8 +418,9 @@ class SGDistributedSessionManager:
         self, session_id: str, callback: Callable[[str, str, str], object]
     ) -> bool:
         """Calls ``callback(client_id, player_name, action)`` when the creator has decided; the
-        action is ``reserve`` or ``release``."""
-        self._check_connected("choosing a player")
+        action is ``reserve`` or ``release``. False without a connection."""
+        if self._connected() is None:
+            return False
         self._reservations.append(callback)
         return True
 
@@ -408,8 +436,11 @@ class SGDistributedSessionManager:
         return name not in view["registered"] and name not in view["reserved"]
 
     def waitForPlayers(self, session_id: str, min: int, max: int, timeout: float = 30) -> bool:
-        """Waits until as many instances are in the session as the game needs at least."""
+        """Waits until as many instances are in the session as the game needs at least. False when
+        they are not there in time, and without a connection."""
         wrapped = self._watch(*self._state_topics(session_id))
+        if wrapped is None:
+            return False
         needed = min if min < max else max
 
         def are_there() -> bool:
@@ -458,5 +489,5 @@ class SGDistributedSessionManager:
 
 
 def _level(name: str) -> str:
-    """A player's name as a level of a topic."""
-    return "".join(f"%{ord(c):02X}" if c in "/+#%" else c for c in name)
+    """A player's name as a level of a topic: ASCII letters, digits, ``-`` and ``_`` as they are."""
+    return re.sub("[^A-Za-z0-9_-]", lambda c: "".join(f"%{b:02X}" for b in c[0].encode()), name)

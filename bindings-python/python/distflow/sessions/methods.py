@@ -36,7 +36,7 @@ class RemoteMethods:
 
         methods = RemoteMethods(session.instance)
         methods.allow("Farm", "harvest", lambda farm_id, amount: farms[farm_id].harvest(amount))
-        session.on(methods.handle, "game")
+        session.on("game", methods.handle)
 
         session.publish("execute_method", methods.message("Farm", 7, "harvest", 3))
     """

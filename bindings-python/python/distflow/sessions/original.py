@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
+import logging
 import random
 import uuid
 from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterable, Iterator, List, MutableSet, Optional, Tuple, Union
+
+_LOG = logging.getLogger("distflow")
 
 # How a document's state is called here; the plans had other words (mqtt-session.md 3).
 _STATES = {
@@ -54,6 +57,56 @@ class _Instances(MutableSet[str]):
 
     def discard(self, value: str) -> None:
         self._instances.pop(value, None)
+
+    def copy(self) -> _Instances:
+        """One that changes by itself."""
+        return _Instances(self._instances)
+
+    def update(self, *others: Iterable[str]) -> None:
+        """Adds what others have."""
+        for other in others:
+            self._instances.update(dict.fromkeys(other))
+
+    def union(self, *others: Iterable[str]) -> _Instances:
+        """What it or others have."""
+        made = self.copy()
+        made.update(*others)
+        return made
+
+    def intersection(self, *others: Iterable[str]) -> _Instances:
+        """What it and all others have."""
+        common = set(self._instances).intersection(*others)
+        return _Instances(one for one in self if one in common)
+
+    def difference(self, *others: Iterable[str]) -> _Instances:
+        """What it has and no other."""
+        left = set(self._instances).difference(*others)
+        return _Instances(one for one in self if one in left)
+
+    def symmetric_difference(self, other: Iterable[str]) -> _Instances:
+        """What only one of the two has."""
+        others = dict.fromkeys(other)
+        return _Instances([*self.difference(others), *(one for one in others if one not in self)])
+
+    def intersection_update(self, *others: Iterable[str]) -> None:
+        """Keeps what all others have, too."""
+        self._instances = self.intersection(*others)._instances
+
+    def difference_update(self, *others: Iterable[str]) -> None:
+        """Takes away what others have."""
+        self._instances = self.difference(*others)._instances
+
+    def symmetric_difference_update(self, other: Iterable[str]) -> None:
+        """Keeps what only one of the two has."""
+        self._instances = self.symmetric_difference(other)._instances
+
+    def issubset(self, other: Iterable[str]) -> bool:
+        """Whether the other has all that it has."""
+        return set(self._instances).issubset(other)
+
+    def issuperset(self, other: Iterable[str]) -> bool:
+        """Whether it has all that the other has."""
+        return set(self._instances).issuperset(other)
 
     def __repr__(self) -> str:
         return repr(set(self._instances))
@@ -144,8 +197,9 @@ class SGDistributedSession:
         self.last_updated = datetime.now()
 
     def add_instance(self, client_id: str) -> bool:
-        """Adds an instance; false when the session is not open, or full, or has it already."""
-        if not self.can_accept_more_instances() or client_id in self.connected_instances:
+        """Adds an instance; false when the session is not open or has it already. Above the maximum
+        it is added all the same, as by the originals; whether it gets in is the creator's word."""
+        if not self.is_open() or client_id in self.connected_instances:
             return False
         self.connected_instances.add(client_id)
         self.increment_version()
@@ -174,10 +228,10 @@ class SGDistributedSession:
         return self.is_open() and self.get_num_connected() < self.num_players_max
 
     def start(self) -> None:
-        """The game runs."""
+        """The game runs, unless the session is closed. The version counts each time."""
         if not self.is_closed():
             self.state = "started"
-            self.increment_version()
+        self.increment_version()
 
     def close(self) -> None:
         """It is over, for good."""
@@ -225,25 +279,77 @@ class ConnectionState(enum.Enum):
     READY = "ready"
 
 
+StateCallback = Callable[[ConnectionState, ConnectionState], object]
+
+
 class SGConnectionStateManager:
-    """The state of that dialog. ``on_state_changed`` is called with the old and the new one."""
+    """The state of that dialog, and who is told of its changes."""
 
-    def __init__(
+    def __init__(self, initial_state: ConnectionState = ConnectionState.SETUP) -> None:
+        self._state = ConnectionState.SETUP
+        self._changed: List[StateCallback] = []
+        self._entered: Dict[ConnectionState, List[Callable[[], object]]] = {}
+        self._checks: Dict[
+            Tuple[ConnectionState, ConnectionState],
+            Callable[[ConnectionState, ConnectionState], bool],
+        ] = {}
+        if callable(initial_state) and not isinstance(initial_state, ConnectionState):
+            # What this argument was before.
+            self.on_state_changed(initial_state)
+        else:
+            self._state = ConnectionState(initial_state)
+
+    @property
+    def current_state(self) -> ConnectionState:
+        """Where it is."""
+        return self._state
+
+    def on_state_changed(self, callback: StateCallback) -> None:
+        """Calls a function with the old and the new state at each change; the same one once."""
+        _add(self._changed, callback)
+
+    def remove_state_changed_callback(self, callback: StateCallback) -> None:
+        """Calls it no longer."""
+        _remove(self._changed, callback)
+
+    def register_state_handler(self, state: ConnectionState, handler: Callable[[], object]) -> None:
+        """Calls a function whenever a state is entered."""
+        _add(self._entered.setdefault(ConnectionState(state), []), handler)
+
+    def remove_state_handler(self, state: ConnectionState, handler: Callable[[], object]) -> None:
+        """Calls it no longer."""
+        _remove(self._entered.get(ConnectionState(state), []), handler)
+
+    def register_transition_validator(
         self,
-        on_state_changed: Optional[Callable[[ConnectionState, ConnectionState], object]] = None,
+        from_state: ConnectionState,
+        to_state: ConnectionState,
+        validator: Callable[[ConnectionState, ConnectionState], bool],
     ) -> None:
-        self.current_state = ConnectionState.SETUP
-        self.on_state_changed = on_state_changed
+        """Asks a function whether it may go from a state to another; the last one counts."""
+        if not callable(validator):
+            raise TypeError(f"a validator must be callable, not {type(validator).__name__}")
+        self._checks[ConnectionState(from_state), ConnectionState(to_state)] = validator
 
-    def transition_to(self, state: Union[ConnectionState, str]) -> bool:
-        """Goes to a state; false when it is there already."""
-        state = ConnectionState(state)
-        before = self.current_state
+    def can_transition_to(self, new_state: Union[ConnectionState, str]) -> bool:
+        """Whether it may go to a state now."""
+        state = ConnectionState(new_state)
+        check = self._checks.get((self._state, state))
+        return state is self._state or check is None or bool(check(self._state, state))
+
+    def transition_to(self, new_state: Union[ConnectionState, str], force: bool = False) -> bool:
+        """Goes to a state, with ``force`` also against a validator; false when that forbids it.
+        Nobody is told when it is there already."""
+        state, before = ConnectionState(new_state), self._state
         if state is before:
+            return True
+        if not force and not self.can_transition_to(state):
             return False
-        self.current_state = state
-        if self.on_state_changed is not None:
-            self.on_state_changed(before, state)
+        self._state = state
+        for callback in list(self._changed):
+            _call(callback, before, state)
+        for handler in list(self._entered.get(state, ())):
+            _call(handler)
         return True
 
     def update_counts(self, connected: int, minimum: int, maximum: int) -> ConnectionState:
@@ -262,18 +368,31 @@ class SGConnectionStateManager:
         return self.current_state in ready
 
 
+UPDATE_TYPES = ("Instantaneous", "Phase")
+_PORT_MAX = 65_535
+
+
 class SGDistributedGameConfig:
     """What a distributed game is configured with."""
 
     def __init__(self) -> None:
-        self.num_players: Union[int, Tuple[int, int]] = (1, 4)
-        self.num_players_min = 1
-        self.num_players_max = 4
+        self.num_players: Union[int, Tuple[int, int], None] = None
+        self.num_players_min: Optional[int] = None
+        self.num_players_max: Optional[int] = None
+        self.assigned_player_name: Optional[str] = None
         self.session_id: Optional[str] = None
         self.shared_seed: Optional[int] = None
         self.broker_host = "localhost"
         self.broker_port = 1883
+        self.broker_servers: List[Dict[str, Any]] = []
+        self.selected_broker_name = "main"
+        self.use_custom_broker = False
+        self.custom_broker_host = ""
+        self.custom_broker_port: Optional[int] = None
+        self.mqtt_update_type = "Instantaneous"
         self.seed_sync_timeout = 1.0
+        self.is_session_creator = False
+        self.connected_instances_count = 0
 
     def set_num_players(self, num_players: Union[int, Tuple[int, int], List[int]]) -> None:
         """Exactly so many players, or from so many to so many.
@@ -288,8 +407,38 @@ class SGDistributedGameConfig:
             raise ValueError(f"num_players must be a number or (min, max), not {num_players!r}")
         if not 1 <= minimum <= maximum:
             raise ValueError(f"num_players must be 1 <= min <= max, not {num_players!r}")
-        self.num_players = minimum if minimum == maximum else (minimum, maximum)
+        self.num_players = minimum if isinstance(num_players, int) else (minimum, maximum)
         self.num_players_min, self.num_players_max = minimum, maximum
+
+    def set_broker_servers(self, broker_servers: Optional[List[Dict[str, Any]]]) -> None:
+        """The brokers that players choose from: a list of dicts of ``name``, ``host`` and ``port``.
+
+        Error: ``ValueError``, which names the broker.
+        """
+        if broker_servers is not None and not isinstance(broker_servers, list):
+            given = type(broker_servers).__name__
+            raise ValueError(f"broker_servers must be a list of dicts, not {given}")
+        servers: Dict[str, Dict[str, Any]] = {}
+        for at, entry in enumerate(broker_servers or ()):
+            if not isinstance(entry, dict):
+                raise ValueError(
+                    f"broker {at} must be a dict of name, host and port, not {entry!r}"
+                )
+            name, host, port = (entry.get(key) for key in ("name", "host", "port"))
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"the name of broker {at} must be a str, not {name!r}")
+            if name in servers:
+                raise ValueError(f"there are two brokers {name!r}")
+            if not isinstance(host, str) or not host:
+                raise ValueError(f"the host of broker {name!r} must be a str, not {host!r}")
+            if not _is_port(port):
+                raise ValueError(f"the port of broker {name!r} must be 1 to 65535, not {port!r}")
+            servers[name] = {"name": name, "host": host, "port": port}
+        self.broker_servers = list(servers.values())
+
+    def get_broker_by_name(self, name: str) -> Optional[Dict[str, Any]]:
+        """The broker of a name, if there is one."""
+        return next((entry for entry in self.broker_servers if entry["name"] == name), None)
 
     def generate_session_id(self) -> str:
         """Makes an id for the session, and keeps it."""
@@ -304,15 +453,49 @@ class SGDistributedGameConfig:
 
     def validate(self) -> Tuple[bool, Optional[str]]:
         """Whether it can be used, and if not, why."""
-        if not 1 <= self.num_players_min <= self.num_players_max:
-            return False, "num_players must be 1 <= min <= max"
-        if not self.session_id:
-            return False, "session_id is missing"
-        if not self.broker_host:
-            return False, "broker_host is missing"
-        if not 1 <= self.broker_port <= 65535:
-            return False, f"broker_port must be 1 to 65535, not {self.broker_port}"
         seed = self.shared_seed
-        if seed is not None and not 1 <= seed <= 1_000_000:
-            return False, f"shared_seed must be 1 to 1000000, not {seed}"
-        return True, None
+        minimum, maximum = self.num_players_min, self.num_players_max
+        if self.num_players is None or minimum is None or maximum is None:
+            wrong = "num_players must be set"
+        elif not 1 <= minimum <= maximum:
+            wrong = "num_players must be 1 <= min <= max"
+        elif not self.session_id:
+            wrong = "session_id must be set"
+        elif not self.assigned_player_name:
+            wrong = "assigned_player_name must be set"
+        elif not self.broker_host:
+            wrong = "broker_host must be set"
+        elif not _is_port(self.broker_port):
+            wrong = f"broker_port must be 1 to 65535, not {self.broker_port!r}"
+        elif self.mqtt_update_type not in UPDATE_TYPES:
+            names = " or ".join(UPDATE_TYPES)
+            wrong = f"mqtt_update_type must be {names}, not {self.mqtt_update_type!r}"
+        elif seed is not None and not 1 <= seed <= 1_000_000:
+            wrong = f"shared_seed must be 1 to 1000000, not {seed}"
+        else:
+            return True, None
+        return False, wrong
+
+
+def _is_port(port: object) -> bool:
+    return isinstance(port, int) and not isinstance(port, bool) and 1 <= port <= _PORT_MAX
+
+
+def _add(callbacks: List[Any], callback: Any) -> None:
+    if not callable(callback):
+        raise TypeError(f"a callback must be callable, not {type(callback).__name__}")
+    if callback not in callbacks:
+        callbacks.append(callback)
+
+
+def _remove(callbacks: List[Any], callback: Any) -> None:
+    if callback in callbacks:
+        callbacks.remove(callback)
+
+
+def _call(callback: Callable[..., object], *values: object) -> None:
+    """Calls one of several: an exception in it is logged, and the others are called."""
+    try:
+        callback(*values)
+    except Exception:
+        _LOG.exception("a callback failed")

@@ -14,7 +14,8 @@ class BrokerKeywords(TypedDict, total=False):
     """How a broker is reached, by keyword. All have defaults."""
 
     mqtt_version: str
-    """``"3.1.1"``, the default, or ``"5"``."""
+    """``"auto"``, the default: 5, or 3.1.1 where the broker does not speak it; or ``"3.1.1"``,
+    ``"5"``."""
     username: str
     """User name; also in the URL."""
     password: str
@@ -88,6 +89,7 @@ EVENTS = (
     "registered",
     "all_players_selected",
     "game",
+    "not_allowed",
     "ended",
 )
 """The types of events."""
@@ -125,7 +127,7 @@ class SessionEvent:
     """``created``, ``joined``, ``member_joined``, ``member_left``, ``state_changed``,
     ``countdown``, ``countdown_stopped``, ``game_started``, ``creator_changed``,
     ``seed_changed``, ``reserved``, ``released``, ``registered``, ``all_players_selected``,
-    ``game`` or ``ended``, the last."""
+    ``game``, ``not_allowed`` or ``ended``, the last."""
     instance: Optional[str] = None
     """The instance that joined or left, or that has a player."""
     player: Optional[str] = None
@@ -151,7 +153,11 @@ class SessionEvent:
     reason: Optional[str] = None
     """Why it is over: ``closed``, ``creator_lost``, ``left`` or ``removed``."""
     text: Optional[str] = None
-    """The same for people."""
+    """The same for people; of ``not_allowed``, what the broker says."""
+    action: Optional[str] = None
+    """What the broker does not let this instance do: ``publish`` or ``subscribe``."""
+    topic: Optional[str] = None
+    """The topic, or the filter, of that."""
 
 
 def event(row: Dict[str, Any], payload: Optional[bytes]) -> SessionEvent:

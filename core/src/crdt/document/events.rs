@@ -24,6 +24,12 @@ pub enum Event {
         /// Whether it was made here.
         is_local: bool,
     },
+    /// What is watched may have changed, and it is not known how: a snapshot was taken in, or events are
+    /// gone. One for each watch.
+    LookAgain {
+        /// Which pattern.
+        id: u64,
+    },
     /// A local set below something that was deleted, or on it.
     ParentTombstone {
         /// The path of the set.
@@ -46,6 +52,31 @@ pub enum Event {
         op: Op,
         /// By so many milliseconds.
         ahead_ms: u64,
+    },
+    /// Two histories are written as one source: an operation that has another's number, or one as the
+    /// replica's own source that it has not made. Whose source it is goes on as another one.
+    SourceReused {
+        /// The source.
+        source: Arc<str>,
+        /// The number.
+        seq: u64,
+        /// The operation; none, if it was found in a snapshot.
+        op: Option<Op>,
+    },
+    /// A source goes on that was counted as ended: others do not take in what it writes. A source that
+    /// was not seen when that was said goes on as another one, if it is this replica's.
+    SourceRetired {
+        /// The source.
+        source: Arc<str>,
+        /// So many of its operations are not known to whoever said it.
+        unseen: u64,
+    },
+    /// Sources whose lives have ended are counted no longer.
+    LivesFolded {
+        /// So many.
+        removed: usize,
+        /// So many are left.
+        left: usize,
     },
     /// An operation that counts and does nothing: see [`Kind::Nothing`].
     Ignored(Op),
@@ -113,6 +144,12 @@ impl Event {
                 out.op(op);
                 "watch"
             }
+            Self::LookAgain { id } => {
+                out.number("id", *id);
+                out.path("path", &[]);
+                out.raw("local", "false");
+                "watch"
+            }
             Self::ParentTombstone { path, deleted } => {
                 out.text("type", "parent-tombstone");
                 out.path("path", path);
@@ -134,6 +171,22 @@ impl Event {
                 out.number("aheadMs", *ahead_ms);
                 "conflict"
             }
+            Self::SourceReused { source, seq, op } => {
+                out.text("type", "source-reused");
+                out.text("source", source);
+                out.number("number", *seq);
+                if let Some(op) = op {
+                    out.op(op);
+                }
+                "conflict"
+            }
+            Self::SourceRetired { source, unseen } => {
+                out.text("type", "source-retired");
+                out.text("source", source);
+                out.number("unseen", *unseen);
+                "conflict"
+            }
+            Self::LivesFolded { removed, left } => out.gc("lives", *removed, *left),
             Self::Ignored(op) => {
                 out.text("type", "ignored");
                 if let Kind::Nothing { reason, .. } = &op.kind {
@@ -167,7 +220,11 @@ impl Event {
     pub fn is_notable(&self) -> bool {
         !matches!(
             self,
-            Self::Change(_) | Self::Sync(_) | Self::Watch { .. } | Self::ParentTombstone { .. }
+            Self::Change(_)
+                | Self::Sync(_)
+                | Self::Watch { .. }
+                | Self::LookAgain { .. }
+                | Self::ParentTombstone { .. }
         )
     }
 }

@@ -196,20 +196,25 @@ pub fn diff_snapshots(before: &str, after: &str) -> Result<String> {
         hlc_diff.raw(name, &hlc(crate::crdt::stamp::Time { t, c }, replica));
     }
     out.raw("hlcDiff", &hlc_diff.end());
+    let deleted = entries(&member(&after, "tombstones"));
     for (name, source) in [("lwwChanges", "lww"), ("tombstoneChanges", "tombstones")] {
         let (old, new) = (
             entries(&member(&before, source)),
             entries(&member(&after, source)),
         );
         let mut changes = Object::default();
-        let added = new.keys().filter(|key| !old.contains_key(*key));
+        // A delete is in both lists here; with the originals only in that of tombstones.
+        let is_set = |key: &str, stamp: &Value| source != "lww" || deleted.get(key) != Some(stamp);
+        let added = new
+            .iter()
+            .filter(|(key, stamp)| !old.contains_key(*key) && is_set(key, stamp));
         let removed = old.keys().filter(|key| !new.contains_key(*key));
-        changes.raw("added", &texts(added.cloned()));
+        changes.raw("added", &texts(added.map(|(key, _)| key.clone())));
         changes.raw("removed", &texts(removed.cloned()));
         if source == "lww" {
-            let modified = old
-                .iter()
-                .filter(|(key, stamp)| new.get(*key).is_some_and(|new| new != *stamp));
+            let modified = new.iter().filter(|(key, stamp)| {
+                old.get(*key).is_some_and(|old| old != *stamp) && is_set(key, stamp)
+            });
             changes.raw("modified", &texts(modified.map(|(key, _)| key.clone())));
         }
         out.raw(name, &changes.end());

@@ -1,28 +1,37 @@
 //! A replica of a shared document.
 
+mod ended;
 mod events;
 mod inspect;
+mod kept;
+mod members;
 mod original;
+mod received;
 mod snapshot;
 mod tidy;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use self::ended::Lives;
 pub use self::events::Event;
 pub use self::inspect::{Inspect, diff_snapshots};
+pub use self::kept::Waited;
 pub use self::snapshot::Plan;
+use crate::crdt::horizon::Seen;
 use crate::crdt::json::Json;
 use crate::crdt::log::{Counts, Log};
 use crate::crdt::metrics::{Metrics, Rates};
-use crate::crdt::op::{Kind, Op};
+use crate::crdt::op::{COUNT_MAX, HORIZON, Kind, Op};
 use crate::crdt::path::{self, Segment};
 use crate::crdt::pending::{Dot, Pending};
 use crate::crdt::shape::Write;
+use crate::crdt::source;
 use crate::crdt::stamp::{ReplicaIndex, Replicas, Stamp, Time};
 use crate::crdt::tree::{Outcome, Settled, Tree, Written};
 use crate::crdt::watch::{Pattern, Watches};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ids::Rng;
 use crate::limits;
 
 /// How many operations of each replica somebody has seen.
@@ -44,8 +53,14 @@ pub struct Options {
     /// Age in milliseconds at which a delete that all members have seen may be forgotten. Default
     /// 3,600,000.
     pub tombstone_grace_ms: u64,
+    /// Lives that have ended before an operation says so. Default 16.
+    pub ended_lives_min: usize,
     /// Trims and forgets by itself. Default true.
     pub auto_gc: bool,
+    /// Source that it writes as at first, for a host that makes sure by itself that nobody else ever
+    /// writes as the same, in no later life either. Default: one of its own for each life of a
+    /// [`JsonCrdt`](crate::JsonCrdt).
+    pub source: Option<String>,
 }
 
 impl Default for Options {
@@ -57,7 +72,9 @@ impl Default for Options {
             registers_max: limits::CRDT_REGISTERS_DEFAULT,
             drift_ms: limits::CRDT_DRIFT_MS_DEFAULT,
             tombstone_grace_ms: limits::CRDT_TOMBSTONE_GRACE_MS_DEFAULT,
+            ended_lives_min: limits::CRDT_ENDED_LEAST_DEFAULT,
             auto_gc: true,
+            source: None,
         }
     }
 }
@@ -98,13 +115,21 @@ pub struct Difference {
 #[derive(Debug, Clone)]
 pub struct Document {
     name: Arc<str>,
-    /// As whom it writes: its name, or after a rollback one made from it.
-    src: Arc<str>,
-    me: ReplicaIndex,
+    /// As whom it writes; none until the first write of a life.
+    me: Option<ReplicaIndex>,
+    /// Where the marks of its sources come from.
+    random: Rng,
     options: Options,
     replicas: Replicas,
     tree: Tree,
     clock: Counts,
+    /// Of which sources more has been taken in than its source's last operation says, in order.
+    fresh: Vec<ReplicaIndex>,
+    lives: Lives,
+    /// Whether something that waits may have become ready.
+    has_folded: bool,
+    /// Whether the numbers in all stamps are those of the operations; an original's snapshot has none.
+    is_exact: bool,
     /// Of the last local operation that followed this host's clock.
     local: Time,
     log: Log,
@@ -112,6 +137,12 @@ pub struct Document {
     members: Option<Vec<Arc<str>>>,
     /// What it had seen before it went back to a snapshot: that can come again, and late.
     lost: Counts,
+    /// Whether it is kept, so that what is given up must be told.
+    is_kept: bool,
+    given_up: Vec<Dot>,
+    /// The horizon it had then, and the latest time of what it had seen.
+    lost_horizon_ms: u64,
+    lost_until_ms: u64,
     unsettled: usize,
     settled: Settled,
     is_over_limit: bool,
@@ -123,38 +154,41 @@ pub struct Document {
 }
 
 impl Document {
-    /// A replica. Every replica of a document has a name of its own, and the same initial value.
+    /// A replica, which writes as the source of the options, or as its name; see
+    /// [`Document::begin_source`]. All replicas of a document have the same initial value.
     ///
     /// Errors: `invalid_argument` for a name that is empty or longer than
-    /// [`CRDT_OWN_REPLICA_BYTES_MAX`](limits::CRDT_OWN_REPLICA_BYTES_MAX), or a value that is nested too
-    /// deep.
+    /// [`CRDT_OWN_REPLICA_BYTES_MAX`](limits::CRDT_OWN_REPLICA_BYTES_MAX), for such a source, and for a
+    /// value that is nested too deep.
     pub fn new(replica: &str, initial: impl Into<Json>, options: Options) -> Result<Self> {
         let initial = initial.into();
-        if replica.is_empty() || replica.len() > limits::CRDT_OWN_REPLICA_BYTES_MAX {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!(
-                    "a replica's name must be 1 to {} bytes long",
-                    limits::CRDT_OWN_REPLICA_BYTES_MAX
-                ),
-            ));
-        }
+        check_name("a replica's name", replica)?;
+        let source = options.source.as_deref().unwrap_or(replica);
+        check_name("a source", source)?;
         path::check(&[], Some(&initial))?;
         let mut replicas = Replicas::default();
-        let me = replicas.intern(replica);
+        let me = replicas.intern(source);
         Ok(Self {
-            name: replicas.shared(me),
-            src: replicas.shared(me),
-            me,
+            name: Arc::from(replica),
+            me: Some(me),
+            random: Rng::new(0),
             options,
             replicas,
             tree: Tree::new(initial),
             clock: Counts::default(),
+            fresh: Vec::new(),
+            lives: Lives::default(),
+            has_folded: false,
+            is_exact: true,
             local: Time::default(),
             log: Log::default(),
             pending: Pending::default(),
             members: None,
             lost: Counts::default(),
+            is_kept: false,
+            given_up: Vec::new(),
+            lost_horizon_ms: 0,
+            lost_until_ms: 0,
             unsettled: 0,
             settled: Settled::default(),
             is_over_limit: false,
@@ -166,14 +200,75 @@ impl Document {
         })
     }
 
-    /// This replica's name.
+    /// Lets it write as a source of its own from the next write on: its name with the time of that
+    /// write and some random letters, which are made from `random`. So no other life, of whatever
+    /// process, counts under the same.
+    pub fn begin_source(&mut self, random: u64) {
+        self.random = Rng::new(random);
+        self.me = None;
+        if self.clock.is_empty() && self.pending.len() == 0 {
+            self.replicas = Replicas::default();
+        }
+    }
+
+    /// Finds out what its next operation has to say of the others.
+    fn compare_clocks(&mut self) {
+        self.fresh.clear();
+        let Some(me) = self.me else { return };
+        let said = self.log.seen_by(me);
+        for (replica, count) in self.clock.iter() {
+            if replica != me && said.is_none_or(|said| said.get(replica) < count) {
+                self.fresh.push(replica);
+            }
+        }
+    }
+
+    /// The replica's name.
     pub fn replica(&self) -> &str {
         &self.name
     }
 
-    /// As whom it writes: its name, or one made from it after it went back to an older snapshot.
+    /// As whom it writes: `src` of its operations, and its key in clocks. Before the first write of a
+    /// life, its name.
     pub fn source(&self) -> &str {
-        &self.src
+        self.me.map_or(&self.name, |me| self.replicas.name(me))
+    }
+
+    /// How many operations it has written as its source.
+    fn own(&self) -> u64 {
+        self.me.map_or(0, |me| self.clock.get(me))
+    }
+
+    /// A source for a write at a time.
+    fn draw_source(&mut self, at: Time) -> Result<ReplicaIndex> {
+        if self.clock.len() >= limits::CRDT_DEPS_MAX {
+            return Err(self.too_many());
+        }
+        // Of the lives of one name the latest born stands for it, also if the host's clock was set back.
+        let latest = at.t.saturating_add(self.options.drift_ms);
+        let lives = self.replicas.names().filter_map(source::life);
+        let before = lives.filter(|(name, birth)| **name == *self.name && *birth <= latest);
+        let birth = before.map(|(_, birth)| birth + 1).max();
+        let birth = at.t.max(birth.unwrap_or(0));
+        if crate::plant::active("source_again") {
+            return Ok(self.replicas.intern(&self.name));
+        }
+        loop {
+            let source = source::of_life(&self.name, birth, self.random.next_u64());
+            if self.replicas.find(&source).is_none() {
+                return Ok(self.replicas.intern(&source));
+            }
+        }
+    }
+
+    fn too_many(&self) -> Error {
+        Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "the document counts {} sources, and takes no more: see set_members",
+                self.clock.len()
+            ),
+        )
     }
 
     /// Its options.
@@ -217,15 +312,18 @@ impl Document {
     /// How many operations of each replica were taken in.
     pub fn clock(&self) -> VectorClock {
         let counts = self.clock.iter();
-        counts
+        let mut clock: VectorClock = counts
             .map(|(replica, count)| (self.replicas.shared(replica), count))
-            .collect()
+            .collect();
+        if self.lives.horizon.until_ms > 0 {
+            clock.insert(Arc::from(HORIZON), self.lives.horizon.until_ms);
+        }
+        clock
     }
 
-    /// Who takes part. Only then deletes can be forgotten, and arrays made shorter to remember: when
-    /// all of these have seen what was written. `None` means that it is not known, and all is kept.
-    pub fn set_members(&mut self, members: Option<&[&str]>) {
-        self.members = members.map(|names| names.iter().map(|name| Arc::from(*name)).collect());
+    /// How many names of sources it keeps, also of those that are not counted any more.
+    pub fn names(&self) -> usize {
+        self.replicas.len()
     }
 
     /// Which events are kept for [`Document::next_event`]; at first none are. Whoever wants them has
@@ -249,6 +347,21 @@ impl Document {
         self.watches.remove(id)
     }
 
+    /// The numbers of all that is watched.
+    pub fn watched(&self) -> Vec<u64> {
+        self.watches.ids().collect()
+    }
+
+    /// The document was replaced by a snapshot's, or has taken one in.
+    fn tell_restore(&mut self, is_merge: bool) {
+        if !crate::plant::active("merge_untold") {
+            for id in self.watched() {
+                self.tell(Event::LookAgain { id });
+            }
+        }
+        self.tell(Event::Restore { is_merge });
+    }
+
     fn tell(&mut self, event: Event) {
         let is_wanted = match self.listening {
             Listening::Nothing => false,
@@ -263,21 +376,21 @@ impl Document {
     /// Sets the value at a path. Missing objects on the way are made.
     ///
     /// Errors: `invalid_argument`, with the texts of the originals for a path that leads through
-    /// something else than it says, and for what is beyond the limits; `too_large`. Then nothing has
-    /// changed.
+    /// something else than it says, for what is beyond the limits, and where something is stamped so late
+    /// that nothing can be later; `too_large`. Then nothing has changed.
     pub fn set(&mut self, path: &[Segment], value: impl Into<Json>, now_ms: u64) -> Result<Op> {
-        self.write(path, Write::Set(value.into()), now_ms, |_| Ok(()))
+        self.write(path, Write::Set(value.into()), now_ms, |_, _| Ok(()))
     }
 
     /// Takes away what is at a path; without it, nothing else changes.
     ///
     /// Errors: `invalid_argument` for what is beyond the limits; `too_large`.
     pub fn delete(&mut self, path: &[Segment], now_ms: u64) -> Result<Op> {
-        self.write(path, Write::Delete, now_ms, |_| Ok(()))
+        self.write(path, Write::Delete, now_ms, |_, _| Ok(()))
     }
 
-    /// Makes a local write. `keep` is given the operation before anything has changed, and can refuse
-    /// it: so that it can be kept first.
+    /// Makes a local write. `keep` is given the operation before anything has changed, and this
+    /// replica's own time from then on, and can refuse it: so that it can be kept first.
     ///
     /// Errors: as [`Document::set`]; that of `keep`.
     pub fn write(
@@ -285,7 +398,7 @@ impl Document {
         path: &[Segment],
         write: Write,
         now_ms: u64,
-        mut keep: impl FnMut(&Op) -> Result<()>,
+        mut keep: impl FnMut(&Op, Time) -> Result<()>,
     ) -> Result<Op> {
         let kind = match &write {
             Write::Set(value) => Kind::Set(value.clone()),
@@ -293,39 +406,61 @@ impl Document {
         };
         path::check(path, kind.value())?;
         let local = match now_ms > self.local.t {
-            true => Time { t: now_ms, c: 0 },
+            true => Time { t: now_ms, c: 0 }.checked(),
             false => self.local.next(),
         };
-        let seq = self.clock.get(self.me) + 1;
-        let mut deps = Vec::with_capacity(self.replicas.len());
-        for (replica, count) in self.clock.iter().filter(|(replica, _)| *replica != self.me) {
-            deps.push((self.replicas.shared(replica), count));
+        let local = local.ok_or_else(|| no_stamp("this host's clock"))?;
+        let ended = self.ended_lives(now_ms);
+        let (me, is_new) = match self.me.filter(|me| self.has_numbers(*me)) {
+            Some(me) => (me, false),
+            None => (self.draw_source(local)?, true),
+        };
+        let src = self.replicas.shared(me);
+        let seq = self.clock.get(me) + 1;
+        // Whoever takes it in has taken in the one before, and with it all that has not changed since.
+        let seen: Vec<(ReplicaIndex, u64)> = match is_new {
+            true => self.clock.iter().collect(),
+            false => {
+                let fresh = self.fresh.iter();
+                fresh
+                    .map(|replica| (*replica, self.clock.get(*replica)))
+                    .collect()
+            }
+        };
+        let mut deps = Vec::with_capacity(seen.len() + 1);
+        for (replica, count) in &seen {
+            deps.push((self.replicas.shared(*replica), *count));
         }
-        deps.push((self.src.clone(), seq));
+        deps.push((src.clone(), seq));
         let mut op = Op {
             own_id: None,
             kind,
             path: path.into(),
             time: local,
-            src: self.src.clone(),
+            src,
             deps,
+            ended,
         };
         let stamp = |latest: Time| {
             // Later than what it touches, so that it is the last word here; but what is stamped far
             // ahead there does not pull other writes along (R11).
             if latest >= local && !crate::plant::active("local_write_not_last") {
-                op.time = latest.next();
+                op.time = latest.next().ok_or_else(|| no_stamp("what is there"))?;
             }
             op.check_size()?;
-            keep(&op)?;
+            keep(&op, local)?;
             Ok(Stamp {
                 time: op.time,
-                replica: self.me,
+                replica: me,
                 seq,
             })
         };
-        let Written { outcome, deleted } =
-            self.tree.write_local(&self.replicas, path, write, stamp)?;
+        let written = self.tree.write_local(&self.replicas, path, write, stamp);
+        if written.is_err() && is_new {
+            self.replicas.forget_last();
+        }
+        let Written { outcome, deleted } = written?;
+        self.me = Some(me);
         self.local = local;
         self.metrics.local_ops += 1;
         self.rates.op(now_ms);
@@ -334,8 +469,12 @@ impl Document {
             let path = op.path.to_vec();
             self.tell(Event::ParentTombstone { path, deleted });
         }
-        self.count_in(self.me, seq);
-        self.log.push(self.me, &op, self.clock.iter());
+        self.count_in(me, seq, op.time.t);
+        self.fresh.clear();
+        self.log.push(me, &op, seen.into_iter().chain([(me, seq)]));
+        if let Some(ended) = &op.ended {
+            self.fold(me, seq, ended);
+        }
         if self.listening == Listening::All {
             self.tell(Event::Change(op.clone()));
             self.tell_watches(&op, outcome, true);
@@ -344,129 +483,30 @@ impl Document {
         Ok(op)
     }
 
-    /// Whether an operation was taken in already, or waits.
-    pub fn has(&self, op: &Op) -> bool {
-        let seq = op.seq();
-        let waits = || self.pending.len() > 0 && self.pending.contains(&(op.src.clone(), seq));
-        self.count(&op.src) >= seq || waits()
+    /// Whether a source has a number left for another operation: somebody may have said that it has used
+    /// them up.
+    fn has_numbers(&self, source: ReplicaIndex) -> bool {
+        self.clock.get(source) < COUNT_MAX || crate::plant::active("stamps_without_edge")
     }
 
-    /// What has been taken in until now does not count as done here: it was read from a disk.
+    /// Whether it has a source to write as; otherwise it makes one at the next write.
+    pub fn has_source(&self) -> bool {
+        self.me.is_some()
+    }
+
+    /// What has been taken in until now does not count as done here: it was read from a disk, and what
+    /// happens from now on is kept there.
     pub fn begin_life(&mut self) {
+        self.is_kept = true;
         self.metrics = Metrics::default();
         self.rates = Rates::default();
         self.events.clear();
-    }
-
-    /// Takes in an operation of another replica, or keeps it until those before it have come.
-    ///
-    /// Errors: `busy` when too many wait: it is given again with the next exchange; `too_large` for
-    /// one of yet another replica when there are [`CRDT_DEPS_MAX`](limits::CRDT_DEPS_MAX) already.
-    pub fn receive(&mut self, op: Op, now_ms: u64) -> Result<Received> {
-        if self.has(&op) {
-            return Ok(Received::Duplicate);
-        }
-        if self.replicas.find(&op.src).is_none() && self.replicas.len() >= limits::CRDT_DEPS_MAX {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "the document has {} replicas, and takes no more",
-                    self.replicas.len()
-                ),
-            ));
-        }
-        if let Some(needs) = self.missing(&op) {
-            self.make_room(now_ms)?;
-            self.pending.insert(op, needs, now_ms);
-            return Ok(Received::Pending);
-        }
-        self.metrics.remote_ops += 1;
-        let dot = (self.pending.len() > 0).then(|| (op.src.clone(), op.seq()));
-        self.take_in_foreign(op, now_ms);
-        if let Some(dot) = dot {
-            self.wake(vec![dot], now_ms);
-        }
-        self.collect(now_ms);
-        Ok(Received::Applied)
-    }
-
-    /// Takes in what has waited for these, and for those in turn.
-    fn wake(&mut self, mut came: Vec<Dot>, now_ms: u64) {
-        while let Some(dot) = came.pop() {
-            let mut woken = self.pending.woken_by(&dot);
-            if crate::plant::active("pending_lost") {
-                woken.truncate(1);
-            }
-            for woken in woken {
-                let needs = self.pending.get(&woken).map(|op| self.missing(op));
-                match needs {
-                    Some(Some(needs)) => self.pending.wait_again(&woken, needs),
-                    Some(None) => {
-                        let Some(op) = self.pending.take(&woken) else {
-                            continue;
-                        };
-                        if self.count(&woken.0) < woken.1 {
-                            self.take_in_foreign(op, now_ms);
-                            came.push(woken);
-                        }
-                    }
-                    None => {}
-                }
-            }
-        }
-    }
-
-    /// Tries again whatever waits.
-    pub fn drain_pending(&mut self, now_ms: u64) {
-        let needed = self.pending.needed();
-        let came = |dot: &Dot| self.count(&dot.0) >= dot.1;
-        let came: Vec<Dot> = needed.into_iter().filter(came).collect();
-        self.wake(came, now_ms);
+        self.compare_clocks();
     }
 
     fn count(&self, replica: &str) -> u64 {
         let known = self.replicas.find(replica);
         known.map_or(0, |replica| self.clock.get(replica))
-    }
-
-    /// An operation that has to come before this one and has not.
-    fn missing(&self, op: &Op) -> Option<Dot> {
-        let before = op.seq() - 1;
-        if self.count(&op.src) < before {
-            return Some((op.src.clone(), before));
-        }
-        let mut others = op.deps.iter().filter(|(replica, _)| *replica != op.src);
-        others
-            .find(|(replica, count)| self.count(replica) < *count)
-            .cloned()
-    }
-
-    fn take_in_foreign(&mut self, op: Op, now_ms: u64) {
-        self.rates.op(now_ms);
-        self.rates.latency(now_ms.saturating_sub(op.time.t));
-        let ahead_ms = op.time.t.saturating_sub(now_ms);
-        if ahead_ms > self.options.drift_ms {
-            let op = op.clone();
-            self.tell(Event::ClockDrift { op, ahead_ms });
-        }
-        if let Kind::Nothing { .. } = op.kind {
-            self.tell(Event::Ignored(op.clone()));
-        }
-        let outcome = self.take_in(&op);
-        if let (Outcome::HiddenByDelete(deleted), Kind::Set(_)) = (outcome, &op.kind) {
-            self.metrics.tombstone_conflicts += 1;
-            let op = op.clone();
-            let by = self.replicas.shared(deleted.replica);
-            self.tell(Event::TombstoneWins {
-                op,
-                deleted: deleted.time,
-                by,
-            });
-        }
-        if self.listening == Listening::All {
-            self.tell_watches(&op, outcome, false);
-            self.tell(Event::Sync(op));
-        }
     }
 
     fn tell_watches(&mut self, op: &Op, outcome: Outcome, is_local: bool) {
@@ -480,8 +520,16 @@ impl Document {
     }
 
     /// Counts an operation.
-    fn count_in(&mut self, src: ReplicaIndex, seq: u64) {
+    fn count_in(&mut self, src: ReplicaIndex, seq: u64, t: u64) {
         self.clock.set(src, seq);
+        if t > self.lives.stamped.get(src) {
+            self.lives.stamped.set(src, t);
+        }
+        if self.me != Some(src)
+            && let Err(at) = self.fresh.binary_search(&src)
+        {
+            self.fresh.insert(at, src);
+        }
         self.metrics.total_ops += 1;
         self.unsettled += 1;
     }
@@ -491,7 +539,7 @@ impl Document {
         // Whoever it depends on is known by now.
         let src = self.replicas.intern(&op.src);
         let seq = op.seq();
-        self.count_in(src, seq);
+        self.count_in(src, seq, op.time.t);
         let stamp = Stamp {
             time: op.time,
             replica: src,
@@ -499,34 +547,63 @@ impl Document {
         };
         let deps = op.deps.iter();
         let known = deps.filter_map(|(name, count)| Some((self.replicas.find(name)?, *count)));
-        self.log.push(src, op, known);
-        match op.write() {
+        let counted = known.filter(|(replica, _)| self.clock.get(*replica) > 0);
+        self.log.push(src, op, counted);
+        let outcome = match op.write() {
             Some(write) => self.tree.write(&self.replicas, &op.path, stamp, write),
             None => Outcome::Hidden,
+        };
+        if let Some(ended) = &op.ended {
+            self.fold(src, seq, ended);
         }
-    }
-
-    fn counts(&self, clock: &VectorClock) -> Counts {
-        let mut counts = Counts::default();
-        for (name, count) in clock {
-            if let Some(replica) = self.replicas.find(name) {
-                counts.set(replica, *count);
-            }
-        }
-        counts
+        outcome
     }
 
     /// Whether the log still has every operation that somebody with this clock lacks.
     pub fn covers(&self, clock: &VectorClock) -> bool {
-        self.log.covers(&self.counts(clock))
+        let (since, until_ms) = self.counts(clock);
+        let seen = Seen::new(&self.replicas, &since, until_ms);
+        self.log.covers(&seen, &self.lives.stamped)
+            && (self.lives.horizon.is_seen(&since, until_ms)
+                || self.log.covers_folds(&self.replicas, &since, until_ms))
     }
 
     /// The operations that somebody with this clock lacks.
     pub fn since(&self, clock: &VectorClock) -> Difference {
-        let since = self.counts(clock);
+        let (since, until_ms) = self.counts(clock);
+        let seen = Seen::new(&self.replicas, &since, until_ms);
         Difference {
-            ops: self.log.since(&self.replicas, &since),
-            is_complete: self.log.covers(&since),
+            ops: self.log.since(&self.replicas, &seen),
+            is_complete: self.covers(clock),
         }
     }
+}
+
+fn no_stamp(after: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        format!("the write would have to be stamped later than the year 9999, as {after} is"),
+    )
+}
+
+fn check_name(what: &str, name: &str) -> Result<()> {
+    let max = limits::CRDT_OWN_REPLICA_BYTES_MAX;
+    let max = if what == "a source" {
+        limits::CRDT_REPLICA_BYTES_MAX
+    } else {
+        max
+    };
+    if name == HORIZON {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{what} can't be {HORIZON:?}"),
+        ));
+    }
+    if (1..=max).contains(&name.len()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::InvalidArgument,
+        format!("{what} must be 1 to {max} bytes long, not {}", name.len()),
+    ))
 }

@@ -2,6 +2,7 @@
 
 use super::snapshot::{State, intern};
 use crate::crdt::codec::damaged;
+use crate::crdt::horizon::Horizon;
 use crate::crdt::json::Json;
 use crate::crdt::log::Counts;
 use crate::crdt::op::COUNT_MAX;
@@ -12,6 +13,7 @@ use crate::crdt::stamp::{Replicas, Stamp, Time};
 use crate::crdt::tree::Tree;
 use crate::crdt::value::Value;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::CRDT_TIME_MS_MAX;
 
 /// The members of a JSON object: names, and the text of the values.
 pub(super) struct Members(Vec<(String, String)>);
@@ -68,13 +70,23 @@ pub(super) fn state(members: &Members, replicas: &mut Replicas) -> Result<State>
     for (replica, count) in clock.iter() {
         last[replica as usize].set(replica, count);
     }
+    // An original's time is that of the latest operation it has seen, at least.
+    let mut stamped = Counts::default();
+    for (replica, _) in clock.iter() {
+        stamped.set(replica, local.t);
+    }
     writes.sort_by(|a, b| replicas.compare(&a.1, &b.1));
     Ok(State {
         src: None,
+        is_own: false,
         local,
         clock,
         last,
         tree: tree(doc, writes, replicas),
+        stamped,
+        horizon: Horizon::default(),
+        members: None,
+        is_exact: false,
     })
 }
 
@@ -165,6 +177,12 @@ fn stamp(hlc: &str, clock: &Counts, replicas: &mut Replicas) -> Result<Stamp> {
         t: count("t")?,
         c: count("c")?,
     };
+    // An original takes any time; whoever writes there again must find a later one.
+    let last = Time {
+        t: CRDT_TIME_MS_MAX,
+        c: 0,
+    };
+    let time = time.checked().unwrap_or(last);
     let replica = hlc.get("r").and_then(string);
     let replica = replica.ok_or_else(|| damaged("a stamp of nobody"))?;
     let replica = intern(replicas, &replica)?;

@@ -1,6 +1,7 @@
 //! What a document forgets, by itself or when it is told to; and what it counts.
 
 use super::{Document, Event, Options};
+use crate::crdt::horizon::Seen;
 use crate::crdt::log::Counts;
 use crate::crdt::metrics::Metrics;
 use crate::crdt::pending::Pending;
@@ -12,6 +13,9 @@ use crate::limits;
 /// places to look at, so that it costs every operation the same, and little.
 const SETTLE_OPS: usize = 4_096;
 const SETTLE_FACTOR: usize = 4;
+/// Where more writes could be remembered than the option says, it is looked at sooner: after this part
+/// of the places.
+const LIMIT_PART: usize = 8;
 
 impl Document {
     /// What was counted. Sizes are counted now, over the whole document.
@@ -51,6 +55,13 @@ impl Document {
     }
 
     pub(super) fn collect(&mut self, now_ms: u64) {
+        let has_folded = self.has_folded;
+        while std::mem::take(&mut self.has_folded) && self.pending.len() > 0 {
+            self.drain_pending(now_ms);
+        }
+        if has_folded {
+            self.compact_names();
+        }
         if !self.options.auto_gc {
             return;
         }
@@ -60,7 +71,14 @@ impl Document {
         if self.pending.len() > self.options.pending_ops_max / 2 {
             self.expire_pending(now_ms);
         }
-        if self.unsettled > SETTLE_OPS.max(SETTLE_FACTOR * self.settled.nodes) {
+        let room = self
+            .options
+            .registers_max
+            .saturating_sub(self.settled.registers);
+        let may_be_over = !self.is_over_limit
+            && self.unsettled > room.max(SETTLE_OPS.min(self.options.registers_max) / LIMIT_PART)
+            && self.unsettled > self.settled.nodes / LIMIT_PART;
+        if may_be_over || self.unsettled > SETTLE_OPS.max(SETTLE_FACTOR * self.settled.nodes) {
             self.drop_tombstones(now_ms);
         }
     }
@@ -79,7 +97,11 @@ impl Document {
     /// Gives up what has waited too long for operations before it.
     pub fn expire_pending(&mut self, now_ms: u64) {
         let before_ms = now_ms.saturating_sub(self.options.pending_ms);
-        let removed = self.pending.expire(before_ms);
+        let expired = self.pending.expire(before_ms);
+        let removed = expired.len();
+        if self.is_kept {
+            self.given_up.extend(expired);
+        }
         if removed > 0 {
             self.metrics.gc_runs += 1;
             self.metrics.gc_pending_ops += removed as u64;
@@ -89,34 +111,49 @@ impl Document {
     }
 
     /// What every member has seen; `None` if that is not known.
-    fn seen_by_all(&self) -> Option<Vec<Counts>> {
-        if !self.clock.covers(&self.lost) {
+    fn seen_by_all(&self, now_ms: u64) -> Option<Vec<Counts>> {
+        if self.is_lacking() {
             return None;
         }
-        let others = self.members.as_ref()?.iter();
-        let others = others.filter(|member| **member != self.name && **member != self.src);
-        // One of whom nothing was heard has seen nothing.
-        others
-            .map(|member| {
-                let replica = self.replicas.find(member)?;
-                self.log.seen_by(replica).cloned()
-            })
-            .collect()
+        let mut seen = Vec::new();
+        for member in self.members.as_ref()? {
+            if self.is_me(member) {
+                continue;
+            }
+            // One of whom nothing was heard has seen nothing.
+            let lives = self.lives_of(member, now_ms);
+            if lives.is_empty() {
+                return None;
+            }
+            for life in lives {
+                seen.push(self.log.seen_by(life)?.clone());
+            }
+        }
+        Some(seen)
     }
 
     /// Forgets deletes that every member has seen, and that are older than the grace period (R6); and
     /// how an array came to be, as far as every member has seen it. Does nothing unless the members
     /// are known; see [`Document::set_members`].
     pub fn drop_tombstones(&mut self, now_ms: u64) {
-        match self.seen_by_all() {
+        match self.seen_by_all(now_ms) {
             None => self.look(&|_| false, &|_| false),
             Some(seen) => {
+                let (horizon, clock) = (self.lives.horizon.clone(), self.clock.clone());
+                let folded = Seen::new(&self.replicas, &clock, horizon.until_ms);
                 let is_settled = |stamp: &Stamp| {
                     if crate::plant::active("forgotten_too_early") {
                         return true;
                     }
+                    // Who goes back to a snapshot writes later than now, not later than everything.
+                    let is_past = stamp.time.t <= now_ms;
+                    let is_folded = folded.is_folded(stamp.replica);
                     let mut seen = seen.iter();
-                    seen.all(|clock| clock.get(stamp.replica) >= stamp.seq)
+                    let is_settled = seen.all(|clock| match is_folded {
+                        true => horizon.is_seen(clock, 0),
+                        false => clock.get(stamp.replica) >= stamp.seq,
+                    });
+                    is_past && is_settled
                 };
                 let before_ms = now_ms.saturating_sub(self.options.tombstone_grace_ms);
                 let is_over = |stamp: &Stamp| stamp.time.t < before_ms && is_settled(stamp);

@@ -9,10 +9,13 @@ use crate::crdt::json::Json;
 use crate::crdt::path::{self, Segment};
 use crate::crdt::scan::{Fields, string};
 use crate::crdt::shape::Write;
+use crate::crdt::source;
 use crate::crdt::stamp::Time;
 use crate::crdt::value::into_text;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{CRDT_DEPS_MAX, CRDT_OP_BYTES_MAX, CRDT_REPLICA_BYTES_MAX};
+use crate::limits::{
+    CRDT_DEPS_MAX, CRDT_ENDED_MAX, CRDT_OP_BYTES_MAX, CRDT_REPLICA_BYTES_MAX, CRDT_TIME_MS_MAX,
+};
 use crate::wire::json::{append_number, append_string, validate};
 
 /// Largest number that JavaScript counts exactly: of times, counters and sequence numbers.
@@ -37,6 +40,31 @@ pub enum Kind {
     },
 }
 
+/// The member of a clock that is no source: until when lives that have ended are taken in.
+pub const HORIZON: &str = "~";
+
+/// What an operation says of lives that have ended: its source, and all members, have taken in all of
+/// their operations, and they are not counted any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Unix milliseconds until which all operations are taken in of sources that are not counted.
+    pub until_ms: u64,
+    /// The sources, and how many operations they had written.
+    pub sources: Vec<(Arc<str>, u64)>,
+}
+
+impl Ended {
+    /// Whether it can be so.
+    pub(super) fn is_possible(&self) -> bool {
+        let is_life = |(source, count): &(Arc<str>, u64)| {
+            *count > 0 && source::birth_ms(source).is_some_and(|birth| birth <= self.until_ms)
+        };
+        self.until_ms <= CRDT_TIME_MS_MAX
+            && self.sources.len() <= CRDT_ENDED_MAX
+            && self.sources.iter().all(is_life)
+    }
+}
+
 /// An operation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Op {
@@ -50,8 +78,11 @@ pub struct Op {
     pub time: Time,
     /// By which replica.
     pub src: Arc<str>,
-    /// The source's vector clock, this operation included, in the order in which it is written.
+    /// The source's clock, this operation included, in the order in which it is written: all of it, or
+    /// what is other than at the source's operation before.
     pub deps: Vec<(Arc<str>, u64)>,
+    /// Lives that have ended, if it says so. Others pass over it.
+    pub ended: Option<Arc<Ended>>,
 }
 
 fn refused(text: impl Into<String>) -> Error {
@@ -132,6 +163,20 @@ impl Op {
         }
         out.extend_from_slice(b"},\"src\":");
         append_string(out, &self.src);
+        if let Some(ended) = &self.ended {
+            out.extend_from_slice(b",\"ended\":{\"until\":");
+            append_number(out, ended.until_ms);
+            out.extend_from_slice(b",\"of\":{");
+            for (at, (source, count)) in ended.sources.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                append_string(out, source);
+                out.push(b':');
+                append_number(out, *count);
+            }
+            out.extend_from_slice(b"}}");
+        }
         out.push(b'}');
     }
 
@@ -165,6 +210,7 @@ impl Op {
                 "hlc" => &mut parts.hlc,
                 "deps" => &mut parts.deps,
                 "src" => &mut parts.src,
+                "ended" => &mut parts.ended,
                 _ => continue,
             };
             *part = Some(value);
@@ -175,7 +221,17 @@ impl Op {
     /// Gives it a kind, or [`Kind::Nothing`] if it is beyond the limits, which are the same on every
     /// replica, whatever its state.
     pub(super) fn limited(mut self) -> Self {
-        if let Err(error) = path::check(&self.path, self.kind.value()) {
+        if let Kind::Nothing { .. } = self.kind {
+            return self;
+        }
+        let checked = match self.time.checked() {
+            Some(_) => path::check(&self.path, self.kind.value()),
+            None => Err(refused(format!(
+                "its stamp is {} ms, at most {CRDT_TIME_MS_MAX} is allowed",
+                self.time.t
+            ))),
+        };
+        if let Err(error) = checked {
             let kind = Arc::from(self.kind.name());
             let reason = Arc::from(error.message());
             self.kind = Kind::Nothing { kind, reason };
@@ -192,7 +248,10 @@ impl Op {
         let value = self.kind.value().map_or(0, |value| value.as_bytes().len());
         let deps = self.deps.iter().map(|(name, _)| 6 * name.len() + 20);
         let id = self.own_id.as_deref().unwrap_or_default();
-        256 + 6 * (3 * self.src.len() + id.len())
+        let ended = self.ended.iter().flat_map(|ended| &ended.sources);
+        let ended = ended.map(|(name, _)| 6 * name.len() + 20);
+        256 + ended.sum::<usize>()
+            + 6 * (3 * self.src.len() + id.len())
             + value
             + keys.sum::<usize>()
             + deps.sum::<usize>()
@@ -231,6 +290,20 @@ impl Kind {
         }
     }
 
+    /// Whether another one does the same: values are compared as what they are, not as text.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Set(a), Self::Set(b)) => {
+                a == b || a.value().canonical() == b.value().canonical()
+            }
+            (Self::Tombstone | Self::Del, Self::Tombstone | Self::Del) => true,
+            (Self::Nothing { kind, .. }, other) | (other, Self::Nothing { kind, .. }) => {
+                **kind == *other.name()
+            }
+            _ => false,
+        }
+    }
+
     /// As it is written.
     pub fn name(&self) -> &str {
         match self {
@@ -252,6 +325,7 @@ struct Parts<'a> {
     hlc: Option<&'a str>,
     deps: Option<&'a str>,
     src: Option<&'a str>,
+    ended: Option<&'a str>,
 }
 
 impl Parts<'_> {
@@ -263,6 +337,9 @@ impl Parts<'_> {
             return Err(refused(format!(
                 "src must be 1 to {CRDT_REPLICA_BYTES_MAX} bytes long"
             )));
+        }
+        if src == HORIZON {
+            return Err(refused(format!("{HORIZON:?} is no name of a source")));
         }
         let time = time(self.hlc, &src)?;
         let src: Arc<str> = Arc::from(src);
@@ -292,6 +369,7 @@ impl Parts<'_> {
             time,
             src,
             deps,
+            ended: ended(self.ended),
         };
         if !is_made_id(&id, &op) {
             op.own_id = Some(Arc::from(id));
@@ -379,6 +457,29 @@ fn deps(json: Option<&str>, src: &Arc<str>) -> Result<Vec<(Arc<str>, u64)>> {
     Ok(deps)
 }
 
+/// What it says of lives that have ended; nothing, if it can't be so.
+fn ended(json: Option<&str>) -> Option<Arc<Ended>> {
+    let (mut until_ms, mut sources) = (None, Vec::new());
+    for (name, value) in object(json, "ended").ok()? {
+        match &*name {
+            "until" => until_ms = count(Some(value), "ended.until", 1).ok(),
+            "of" => {
+                for (source, value) in object(Some(value), "ended.of").ok()? {
+                    let count = count(Some(value), "a count in ended", 1).ok()?;
+                    sources.push((Arc::from(source), count));
+                    if sources.len() > CRDT_ENDED_MAX {
+                        return None;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let until_ms = until_ms?;
+    let ended = Ended { until_ms, sources };
+    ended.is_possible().then(|| Arc::new(ended))
+}
+
 fn count_src(times: usize) -> Result<()> {
     match times {
         0 => count(None, "deps[src]", 1).map(drop),
@@ -417,7 +518,7 @@ static PAIRS: [[u8; 2]; 36 * 36] = {
 };
 
 /// The digits of a number in base 36, at the end of the buffer.
-pub(super) fn base36(digits: &mut [u8; 14], mut number: u64) -> &[u8] {
+pub(in crate::crdt) fn base36(digits: &mut [u8; 14], mut number: u64) -> &[u8] {
     let mut at = digits.len();
     loop {
         at -= 2;
@@ -495,6 +596,8 @@ mod tests {
             (r#"["x"]"#, r#""x""#),
             (r#"["x"]"#, &long),
             (r#""kind":"set""#, r#""kind":"merge""#),
+            (r#""t":1795166361404"#, r#""t":253402300800000"#),
+            (r#""t":1795166361404"#, r#""t":9007199254740991"#),
             (r#""value":1,"#, ""),
             (
                 r#""value":1"#,

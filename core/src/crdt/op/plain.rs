@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{COUNT_MAX, Kind, Op, is_made_id};
+use super::{COUNT_MAX, HORIZON, Kind, Op, is_made_id};
 use crate::crdt::json::Json;
 use crate::crdt::path::Segment;
 use crate::crdt::stamp::Time;
@@ -156,7 +156,7 @@ pub(super) fn decode(text: &str) -> Option<Op> {
     cursor.take(",\"src\":")?;
     let src = cursor.string()?;
     cursor.take("}")?;
-    if cursor.at != text.len() || replica != src {
+    if cursor.at != text.len() || replica != src || src == HORIZON {
         return None;
     }
     let src: Arc<str> = Arc::from(src);
@@ -170,6 +170,7 @@ pub(super) fn decode(text: &str) -> Option<Op> {
         path,
         time: Time { t, c },
         deps: deps.collect(),
+        ended: None,
         src,
     };
     if !is_made_id(id, &op) {

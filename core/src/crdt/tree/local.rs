@@ -7,6 +7,7 @@ use crate::crdt::shape::{self, Write};
 use crate::crdt::stamp::{Replicas, Stamp, Time};
 use crate::crdt::value::Value;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::CRDT_PADDING_MAX;
 
 /// What became of a local write.
 #[derive(Debug)]
@@ -188,6 +189,19 @@ fn check_step(found: Found, segment: &Segment, is_last: bool) -> Result<()> {
     }
 }
 
+/// A set beyond the end of an array adds null before what it sets, but not any number of them.
+fn check_padding(len: usize, index: u32) -> Result<()> {
+    match index as usize <= len + CRDT_PADDING_MAX {
+        true => Ok(()),
+        false => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!(
+                "the index {index} is beyond the end of the array, which has {len} elements; at most {CRDT_PADDING_MAX} elements of null are added before what is set"
+            ),
+        )),
+    }
+}
+
 /// As far as there is a value; below it, objects are made.
 fn check_steps(mut value: Option<&Value>, path: &[Segment]) -> Result<()> {
     for (at, segment) in path.iter().enumerate() {
@@ -196,6 +210,9 @@ fn check_steps(mut value: Option<&Value>, path: &[Segment]) -> Result<()> {
             found => found,
         };
         check_step(found, segment, at + 1 == path.len())?;
+        if let (Some(Value::Array(items)), Segment::Index(index)) = (value, segment) {
+            check_padding(items.len(), *index)?;
+        }
         value = value.and_then(|value| shape::get(value, std::slice::from_ref(segment)));
     }
     Ok(())

@@ -12,6 +12,7 @@ mod join;
 mod local;
 mod read;
 mod settle;
+mod stamps;
 mod state;
 
 pub use self::local::Written;

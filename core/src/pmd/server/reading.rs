@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::io::{self, Read};
 
-use super::{Server, ServerNotice};
+use super::{Server, ServerNotice, stranger};
 use crate::limits;
 use crate::pmd::conn::{Conn, ConnState};
 use crate::registry::{ConnId, Input};
@@ -59,15 +59,18 @@ impl Server {
     pub(super) fn ended(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
         // Requests that were held back come first; if they are again, flushing looks again.
         self.received(id, &[], notice);
+        self.settle(notice);
         let held = |conn: &Conn| conn.state == ConnState::Open && !conn.paused && conn.is_held();
         if self.conn(id).is_some_and(|conn| held(conn)) {
             return;
         }
         self.flush(id, notice);
         let until = self.now().mono_ms + limits::LINGER_MS;
+        let unsent = self.unsent(id);
+        self.seal(id);
         match self.conn(id) {
-            Some(conn) if conn.state == ConnState::Open && !conn.out.is_empty() => {
-                conn.state = ConnState::Ended(conn.out.len());
+            Some(conn) if conn.state == ConnState::Open && unsent > 0 => {
+                conn.state = ConnState::Ended(unsent);
                 conn.pending = Vec::new();
                 self.lingering.push_back((until, id));
                 self.registry
@@ -129,14 +132,23 @@ impl Server {
             match frame::split(&bytes[used..], self.options.frame_bytes_max) {
                 Ok(Some(body)) => {
                     used += frame::HEADER_BYTES + body.len();
+                    if let Some(conn) = self.conn(id) {
+                        conn.has_spoken = true;
+                    }
                     let now = self.now();
                     self.registry
                         .step(now, Input::Frame(id, body), &mut self.outputs);
                     self.carry_out(notice);
                 }
-                Ok(None) => return used,
+                Ok(None) => match self.unlike_request(id, &bytes[used..]) {
+                    Some(why) => {
+                        self.refuse_stranger(id, &bytes[used..], why, notice);
+                        return bytes.len();
+                    }
+                    None => return used,
+                },
                 Err(error) => {
-                    self.refuse(id, error.message(), notice);
+                    self.refuse_stranger(id, &bytes[used..], error.message(), notice);
                     return bytes.len();
                 }
             }
@@ -146,16 +158,39 @@ impl Server {
     /// A frame that has begun has a deadline.
     pub(super) fn watch_partial(&mut self, id: ConnId) {
         let now_ms = self.now().mono_ms;
-        let deadline_ms = self.options.frame_deadline_ms;
+        let frame_deadline_ms = self.options.frame_deadline_ms;
         let Some(conn) = self.conn(id) else { return };
         if conn.pending.is_empty() || conn.is_held() {
             conn.partial_since_ms = 0;
         } else if conn.partial_since_ms == 0 {
             conn.partial_since_ms = now_ms.max(1);
             if !std::mem::replace(&mut conn.partial_watched, true) {
-                let deadline = (now_ms.max(1) + deadline_ms, id);
-                self.partials.push(Reverse(deadline));
+                let deadline_ms = conn.partial_deadline_ms(frame_deadline_ms);
+                self.partials.push(Reverse((deadline_ms, id)));
             }
+        }
+    }
+
+    /// Why an incomplete frame is not waited for.
+    fn unlike_request(&mut self, id: ConnId, bytes: &[u8]) -> Option<&'static str> {
+        let is_first = self.conn(id).is_some_and(|conn| !conn.has_spoken);
+        stranger::unlike_json(bytes)
+            .or_else(|| stranger::unlike_request(bytes).filter(|_| is_first))
+    }
+
+    /// Refuses bytes that begin no frame of the protocol. If nothing else came before them, they
+    /// may show who speaks here.
+    fn refuse_stranger(
+        &mut self,
+        id: ConnId,
+        bytes: &[u8],
+        why: &str,
+        notice: &mut impl FnMut(ServerNotice<'_>),
+    ) {
+        let is_first = self.conn(id).is_some_and(|conn| !conn.has_spoken);
+        match stranger::recognised(bytes).filter(|_| is_first) {
+            Some(who) => self.refuse(id, &format!("{why}; {who}"), notice),
+            None => self.refuse(id, why, notice),
         }
     }
 
@@ -181,6 +216,7 @@ impl Server {
     /// connection is closed, so that its nodes' names are not held by it.
     pub(super) fn linger(&mut self, id: ConnId) {
         let until = self.now().mono_ms + limits::LINGER_MS;
+        self.seal(id);
         if let Some(conn) = self.conn(id) {
             conn.state = ConnState::Lingering(until);
             conn.pending = Vec::new();
@@ -194,19 +230,21 @@ impl Server {
     /// The time of an incomplete frame may be over.
     pub(super) fn partial_due(&mut self, id: ConnId, notice: &mut impl FnMut(ServerNotice<'_>)) {
         let now_ms = self.now().mono_ms;
-        let deadline_ms = self.options.frame_deadline_ms;
+        let frame_deadline_ms = self.options.frame_deadline_ms;
         let Some(conn) = self.conn(id) else { return };
         conn.partial_watched = false;
         let since_ms = conn.partial_since_ms;
         if conn.state != ConnState::Open || since_ms == 0 {
             return;
         }
-        if since_ms + deadline_ms <= now_ms {
-            let why = format!("frame not completed within {deadline_ms} ms");
-            self.refuse(id, &why, notice);
+        let deadline_ms = conn.partial_deadline_ms(frame_deadline_ms);
+        if deadline_ms <= now_ms {
+            let bytes = std::mem::take(&mut conn.pending);
+            let why = format!("frame not completed within {} ms", deadline_ms - since_ms);
+            self.refuse_stranger(id, &bytes, &why, notice);
         } else {
             conn.partial_watched = true;
-            self.partials.push(Reverse((since_ms + deadline_ms, id)));
+            self.partials.push(Reverse((deadline_ms, id)));
         }
     }
 }

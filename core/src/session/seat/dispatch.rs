@@ -3,8 +3,8 @@
 use super::{Event, Seat};
 use crate::session::date::Moment;
 use crate::session::document::Document;
-use crate::session::message::{Claim, GameStart, Presence, Seed};
-use crate::session::topic::Topic;
+use crate::session::message::{Announcement, Claim, GameStart, Presence, Seed};
+use crate::session::topic::{Topic, name_of};
 
 impl Seat {
     /// A message has come; `retained` when the broker had kept it. Those of other sessions, and those
@@ -61,7 +61,7 @@ impl Seat {
             }
             Topic::Seed { session } if is_mine(session) => match Seed::parse(payload) {
                 Ok(seed) => {
-                    self.on_seed(seed, now);
+                    self.on_seed(seed, retained, now);
                     true
                 }
                 Err(_) => payload.is_empty(),
@@ -74,6 +74,7 @@ impl Seat {
             }
             Topic::GameStart { session } if is_mine(session) => match GameStart::parse(payload) {
                 Ok(start) => {
+                    self.note_start(&start.instance);
                     if start.instance != self.me {
                         self.tell(Event::GameStarted {
                             by: start.instance,
@@ -93,6 +94,15 @@ impl Seat {
                 }
                 true
             }
+            Topic::Discovery { session } if is_mine(session) => {
+                match Announcement::parse(payload) {
+                    Ok(announcement) => {
+                        self.sign_of_life(&announcement.instance, retained, now);
+                        true
+                    }
+                    Err(_) => payload.is_empty(),
+                }
+            }
             Topic::Claim { session } if is_mine(session) => match Claim::parse(payload) {
                 Ok(claim) => {
                     self.on_claim(claim, now);
@@ -101,8 +111,9 @@ impl Seat {
                 Err(_) => payload.is_empty(),
             },
             Topic::Game { session, name } if is_mine(session) => {
+                self.note_game(payload, now);
                 self.tell(Event::Game {
-                    name: (*name).to_owned(),
+                    name: name_of(name),
                     payload: payload.to_vec(),
                 });
                 true
@@ -117,16 +128,22 @@ impl Seat {
                 self.on_own_absence(now);
             } else if self.creator.is_some() {
                 self.on_absence(instance, now);
+            } else {
+                self.note_absence(instance, now);
+                self.note_voter_gone(instance);
             }
             return true;
         }
         if instance == self.me {
             self.hear_own_presence(payload);
         }
-        match Presence::parse(payload) {
+        match Presence::parse(payload, now.offset_s) {
             Ok(presence) if presence.instance == instance => {
                 if self.creator.is_some() {
                     self.on_presence(&presence, retained, now);
+                } else {
+                    self.note_peer(&presence, retained, now);
+                    self.note_voter(&presence, retained, now);
                 }
                 true
             }

@@ -24,6 +24,7 @@ impl Seat {
         } else if is_planned {
             self.prefer_planned_word(&document);
         }
+        self.watch_original();
         if self.member.is_some() {
             self.member_on_document(now);
         }
@@ -61,6 +62,7 @@ impl Seat {
         if beat != self.beat {
             self.beat = beat;
             self.alive_at_ms = now.mono_ms;
+            self.creator_is_there();
         }
     }
 
@@ -137,6 +139,7 @@ impl Seat {
             self.alive_at_ms = now.mono_ms;
             self.is_single_writer = true;
             self.claims.retain(|claimed, _| *claimed > term);
+            self.end_election(term);
             self.tell(Event::CreatorChanged {
                 creator: creator.clone(),
                 term,

@@ -57,8 +57,10 @@ impl Seat {
         topics.extend(instances.iter().map(|instance| self.topics.ready(instance)));
         topics.push(self.topics.ready(&self.me));
         for player in std::mem::take(&mut self.known_players) {
-            topics.push(self.topics.reservation(&player));
-            topics.push(self.topics.registration(&player));
+            for level in self.levels_of(&player) {
+                topics.push(self.topics.reservation(&level));
+                topics.push(self.topics.registration(&level));
+            }
         }
         for topic in topics {
             self.empty(topic);

@@ -4,12 +4,15 @@ use crate::error::Error;
 use crate::session::document::State;
 use crate::session::message::StartKind;
 
-/// What is to be done with the broker, in order. Everything is of quality of service 1: no message
+/// What is to be done with the broker, in order. Almost everything is of quality of service 1: no message
 /// of a session may be lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Subscribe to what a filter matches.
     Subscribe(String),
+    /// Subscribe with quality of service 0: everything that matches is said again, and brokers that
+    /// limit what waits for acknowledgements bring more of what they have kept.
+    SubscribeLoosely(String),
     /// Unsubscribe from it.
     Unsubscribe(String),
     /// Publish a message.
@@ -171,6 +174,15 @@ pub enum Event {
         name: String,
         /// What it said.
         payload: Vec<u8>,
+    },
+    /// The broker does not let this instance publish something, or subscribe to it.
+    NotAllowed {
+        /// Whether it was to be published; otherwise it was subscribed to.
+        is_publication: bool,
+        /// The topic, or the filter.
+        topic: String,
+        /// What the broker says.
+        why: String,
     },
     /// The last event: the session is over for this instance, and this seat ends as soon as it has
     /// tidied up.

@@ -3,8 +3,9 @@
 use super::{Ending, Event, Refusal, Seat, Timing};
 use crate::error::Result;
 use crate::session::date::Moment;
-use crate::session::document::{Document, State, Vocabulary};
+use crate::session::document::{Document, State};
 use crate::session::message::{Claim, Player};
+use crate::session::topic::Topics;
 use crate::time::earliest;
 
 #[derive(Debug)]
@@ -59,6 +60,10 @@ impl Member {
         self.phase == Phase::In
     }
 
+    fn may_vote(&self) -> bool {
+        matches!(self.phase, Phase::In | Phase::Joining { .. }) && self.was_in
+    }
+
     pub(super) fn tidy_at(&mut self, tidy_at_ms: u64) {
         self.phase = Phase::Over { tidy_at_ms };
     }
@@ -72,6 +77,17 @@ impl Seat {
         let mut seat = Self::new(session, me, timing, random)?;
         seat.member = Some(Member::new(0, false));
         Ok(seat)
+    }
+
+    /// A seat that joins a session of an original whose id is in its topics as it is; `None` where that
+    /// makes no difference, or can't be.
+    pub fn join_as_it_is(session: &str, me: &str, timing: Timing, random: u64) -> Option<Self> {
+        let topics = Topics::of_level(session).ok()?;
+        let mut seat = Self::join(session, me, timing, random).ok()?;
+        (topics != seat.topics).then(|| {
+            seat.topics = topics;
+            seat
+        })
     }
 
     pub(super) fn member_connected(&mut self, now: Moment) {
@@ -98,6 +114,7 @@ impl Seat {
                 return;
             }
         }
+        self.resume_election(now);
         self.show_presence(now);
     }
 
@@ -190,7 +207,10 @@ impl Seat {
         };
         match member.phase {
             Phase::Joining { since_ms } => self.tick_joining(since_ms, now),
-            Phase::In => {}
+            Phase::In => {
+                self.remove_gone(now);
+                self.continue_if_elected(now);
+            }
             Phase::Leaving { until_ms } => {
                 self.tick_leaving(until_ms, now);
                 return;
@@ -225,7 +245,9 @@ impl Seat {
             return;
         };
         let is_named = document.has(&self.me);
-        if document.is_joinable() || is_named {
+        let is_original = !self.is_single_writer;
+        let comes_back = member.was_in && document.has_room() && !document.is_closed();
+        if document.is_joinable() || is_named || (is_original && comes_back) {
             member.refused_since_ms = None;
         } else {
             let refused_since_ms = *member.refused_since_ms.get_or_insert(now.mono_ms);
@@ -260,23 +282,18 @@ impl Seat {
             return;
         };
         member.verify_at_ms = Some(verify_at_ms);
-        let mut document = document.clone();
-        if is_in && !document.is_joinable() {
+        // Nobody there takes in again who was gone while the game runs.
+        let comes_back = member.was_in && document.has_room() && !document.is_closed();
+        if is_in && !document.is_joinable() && !comes_back {
             return;
         }
-        document.members.retain(|other| *other != self.me);
-        if is_in {
-            document.members.push(self.me.clone());
-        }
-        document.version += 1;
-        document.last_updated = Some(now.local);
-        document.writer = None;
-        for (topic, vocabulary) in [
-            (self.topics.planned_state(), Vocabulary::Planned),
-            (self.topics.state(), Vocabulary::Running),
-        ] {
-            self.publish(topic, document.write(vocabulary), true);
-        }
+        let me = self.me.clone();
+        self.write_as_originals(now, |document| {
+            document.members.retain(|other| *other != me);
+            if is_in {
+                document.members.push(me);
+            }
+        });
     }
 
     fn watch_creator(&mut self, now: Moment) {
@@ -299,12 +316,7 @@ impl Seat {
             if let Some(member) = &mut self.member {
                 member.claimed = Some(term);
             }
-            let claim = Claim {
-                instance: self.me.clone(),
-                term,
-                handed_by: None,
-            };
-            self.publish(self.topics.claim(), claim.write(now.local), true);
+            self.claim(term, now);
         }
     }
 
@@ -317,7 +329,7 @@ impl Seat {
     fn next_term(&self) -> u64 {
         let current = self.document.as_ref().map_or(0, |document| document.term());
         let claimed = self.claims.keys().max().copied().unwrap_or(0);
-        current.max(claimed) + 1
+        current.max(claimed).max(self.election.term()) + 1
     }
 
     pub(super) fn on_claim(&mut self, claim: Claim, now: Moment) {
@@ -325,16 +337,20 @@ impl Seat {
         if claim.term <= current || self.claims.len() >= 64 || self.ending.is_some() {
             return;
         }
-        let is_first = !self.claims.contains_key(&claim.term);
-        if !is_first {
-            return;
+        let is_first = self
+            .claims
+            .insert(claim.term, claim.instance.clone())
+            .is_none();
+        if is_first {
+            // Whoever continues the session has as long as any creator to be heard of.
+            self.alive_at_ms = now.mono_ms;
+            if claim.handed_by.as_ref() != Some(&self.me) {
+                self.show_that_creator_is_there(now);
+            }
         }
-        self.claims.insert(claim.term, claim.instance.clone());
-        // Whoever continues the session has as long as any creator to be heard of.
-        self.alive_at_ms = now.mono_ms;
-        let is_in = self.member.as_ref().is_some_and(Member::is_in);
-        if claim.instance == self.me && is_in {
-            self.take_over(&claim, now);
+        if self.member.as_ref().is_some_and(Member::may_vote) {
+            self.consider(&claim, now);
+            self.note_claim_heard(&claim);
         }
     }
 
@@ -363,7 +379,12 @@ impl Seat {
                     false => self.loss_ms(),
                 };
                 let act_ms = act_ms.filter(|_| !self.waits_for_proof(self.silent_since_ms()));
-                earliest([act_ms, Some(member.presence_at_ms)])
+                earliest([
+                    act_ms,
+                    Some(member.presence_at_ms),
+                    self.removal_deadline_ms(),
+                    self.election_deadline_ms(),
+                ])
             }
             Phase::Leaving { until_ms } => earliest([Some(until_ms), member.verify_at_ms]),
             Phase::Over { tidy_at_ms } => Some(tidy_at_ms),
@@ -374,7 +395,9 @@ impl Seat {
     /// Whoever joined earlier has the first word.
     fn claim_ms(&self) -> Option<u64> {
         let (member, document) = (self.member.as_ref()?, self.document.as_ref()?);
-        if member.claimed == Some(self.next_term()) {
+        let current = document.term();
+        let is_under_way = |term: u64| term > current && !self.claims.contains_key(&term);
+        if member.claimed.is_some_and(is_under_way) {
             return None;
         }
         let others = document
@@ -392,6 +415,7 @@ impl Seat {
         let notice = Player {
             instance: self.me.clone(),
             player: player.clone(),
+            repeats: false,
         };
         self.publish(
             self.topics.disconnect(&self.me),
@@ -400,12 +424,12 @@ impl Seat {
         );
         if let Some(player) = player {
             // Originals of the first generation keep them.
-            self.empty(self.topics.registration(&player));
+            self.empty_registration(&player);
         }
         let reserved = std::mem::take(&mut self.wishes.reserved);
         for player in reserved {
             if self.players.reserved.get(&player) == Some(&self.me) {
-                self.empty(self.topics.reservation(&player));
+                self.empty_reservation(&player);
             }
         }
     }

@@ -3,9 +3,12 @@
 mod creator;
 mod dispatch;
 mod document;
+mod election;
 mod end;
 mod event;
 mod member;
+mod names;
+mod original;
 mod roles;
 mod timing;
 
@@ -13,8 +16,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use self::creator::CreateOptions;
 use self::creator::Creator;
+use self::election::Election;
 pub use self::event::{Action, Ending, Event, Refusal};
 use self::member::Member;
+use self::names::Names;
+use self::original::Beside;
+use self::roles::Repeats;
 pub use self::timing::Timing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::date::{LocalTime, Moment};
@@ -22,6 +29,7 @@ use crate::session::document::{Document, State, instance};
 use crate::session::message::{Presence, Seed};
 use crate::session::players::Players;
 use crate::session::topic::Topics;
+use crate::time::earliest;
 
 /// What an instance is in a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,6 +83,10 @@ pub struct Seat {
     wishes: Wishes,
     /// By term, who claimed it first.
     claims: BTreeMap<u64, String>,
+    beside: Beside,
+    election: Election,
+    names: Names,
+    repeats: Repeats,
     /// All instances that were ever seen in it: their topics are emptied at the end.
     known: BTreeSet<String>,
     known_players: BTreeSet<String>,
@@ -125,6 +137,10 @@ impl Seat {
             players: Players::default(),
             wishes: Wishes::default(),
             claims: BTreeMap::new(),
+            beside: Beside::default(),
+            election: Election::default(),
+            names: Names::default(),
+            repeats: Repeats::default(),
             known: BTreeSet::new(),
             known_players: BTreeSet::new(),
             is_emptied: false,
@@ -188,7 +204,7 @@ impl Seat {
 
     /// The session's id.
     pub fn session_id(&self) -> &str {
-        self.topics.session()
+        self.topics.name()
     }
 
     #[cfg(feature = "mqtt")]
@@ -297,6 +313,8 @@ impl Seat {
         }
         self.is_online = true;
         self.last_payload.clear();
+        self.beside.connected();
+        self.election.connected();
         self.alive_at_ms = now.mono_ms;
         let session = self.topics.session();
         for filter in [
@@ -317,6 +335,7 @@ impl Seat {
             self.actions.push_back(Action::Subscribe(own));
             self.member_connected(now);
         }
+        self.watch_original();
         self.repeat_wishes(now);
     }
 
@@ -347,6 +366,8 @@ impl Seat {
             instance: self.me.clone(),
             lease_ms: Some(self.timing.lease_ms),
             creates: self.creator.is_some(),
+            said_at: None,
+            vote: self.vote_to_tell(),
         };
         let topic = self.topics.ready(&self.me);
         let payload = presence.write(now.local);
@@ -386,7 +407,8 @@ impl Seat {
         self.proven_ms < since_ms && last.is_some_and(|(said_ms, _)| *said_ms >= since_ms)
     }
 
-    fn on_seed(&mut self, seed: Seed, now: Moment) {
+    fn on_seed(&mut self, seed: Seed, retained: bool, now: Moment) {
+        self.sign_of_life(&seed.instance, retained, now);
         if self.creator.is_some() {
             let is_other = self.seed.as_ref().is_some_and(|own| own.seed != seed.seed);
             if seed.instance != self.me && is_other {
@@ -422,6 +444,7 @@ impl Seat {
         if self.is_over || !self.is_online {
             return;
         }
+        self.repeat_to_originals(now);
         if self.creator.is_some() {
             self.tick_creator(now);
         } else if self.member.is_some() {
@@ -437,17 +460,19 @@ impl Seat {
         if self.is_over || !self.is_online {
             return None;
         }
-        match (&self.creator, &self.member) {
+        let of_role = match (&self.creator, &self.member) {
             (Some(creator), _) => creator.deadline_ms(|lease_ms| !self.waits_for_proof(lease_ms)),
             (None, Some(_)) => self.member_deadline_ms(),
             (None, None) => self.loss_ms(),
-        }
+        };
+        earliest([of_role, self.repeats.at_ms])
     }
 
     /// When the creator counts as lost unless it is heard of. Who only looks can't tell whether its
     /// own link works, and leaves it to the members for as long again.
     fn loss_ms(&self) -> Option<u64> {
-        let is_watched = self.document.is_some() && self.ending.is_none();
+        let is_watched =
+            self.document.is_some() && self.ending.is_none() && !self.is_started_by_original();
         let lost_ms = match self.role() {
             Role::Observer => 2 * self.timing.lost_ms,
             _ => self.timing.lost_ms,

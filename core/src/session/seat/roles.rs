@@ -4,9 +4,38 @@ use super::{Event, Seat};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::date::Moment;
 use crate::session::message::{Player, Reservation, write_all_selected};
-use crate::session::topic::check_player;
+use crate::session::topic::{check_player, name_of};
 
 const KNOWN_PLAYERS_MAX: usize = 4_096;
+/// How long after an original's registration it is told what it may have missed.
+const REPEATS_MS: u64 = 60_000;
+
+/// When originals are told again who plays whom.
+#[derive(Debug, Default)]
+pub(super) struct Repeats {
+    /// The next time.
+    pub at_ms: Option<u64>,
+    until_ms: u64,
+}
+
+impl Repeats {
+    /// An original has registered a player: it is told at once, and then for a while.
+    fn begin(&mut self, now: Moment, every_ms: u64) {
+        self.until_ms = now.mono_ms + REPEATS_MS;
+        // Originals that ask in one moment are answered together.
+        let soon_ms = now.mono_ms + every_ms / 10;
+        self.at_ms = Some(self.at_ms.map_or(soon_ms, |at_ms| at_ms.min(soon_ms)));
+    }
+
+    fn is_due(&self, now: Moment) -> bool {
+        self.at_ms.is_some_and(|at_ms| now.mono_ms >= at_ms)
+    }
+
+    fn go_on(&mut self, now: Moment, every_ms: u64) {
+        let at_ms = now.mono_ms + every_ms;
+        self.at_ms = (at_ms <= self.until_ms).then_some(at_ms);
+    }
+}
 
 impl Seat {
     /// Asks for a player. Whose it is, [`Event::Reserved`] tells.
@@ -34,7 +63,7 @@ impl Seat {
             is_release: false,
             confirmed_by: None,
         };
-        self.publish(self.topics.reservation(player), wish.write(now.local), true);
+        self.publish_reservation(player, &wish.write(now.local));
     }
 
     /// Gives a player back, or a wish for one. Nothing happens to a player of somebody else.
@@ -58,7 +87,7 @@ impl Seat {
         if is_played {
             self.wishes.registered = None;
             self.unregistered(player);
-            self.empty(self.topics.registration(player));
+            self.empty_registration(player);
         }
         if is_mine {
             self.give_back(player, now);
@@ -69,7 +98,7 @@ impl Seat {
     fn give_back(&mut self, player: &str, now: Moment) {
         if self.creator.is_some() {
             self.released(player);
-            self.empty(self.topics.reservation(player));
+            self.empty_reservation(player);
             return;
         }
         let release = Reservation {
@@ -79,7 +108,7 @@ impl Seat {
             confirmed_by: None,
         };
         let payload = release.write(now.local);
-        self.publish(self.topics.reservation(player), payload, true);
+        self.publish_reservation(player, &payload);
     }
 
     /// Says that this instance plays a player. Others hear it by [`Event::Registered`].
@@ -100,14 +129,19 @@ impl Seat {
         let registration = Player {
             instance: self.me.clone(),
             player: Some(player.clone()),
+            repeats: true,
         };
         let (min, max) = (document.players_min, document.players_max);
-        let payload = registration.write_registration(min, max, now.local);
-        self.publish(self.topics.registration(player), payload, false);
+        let (player, payload) = (
+            player.clone(),
+            registration.write_registration(min, max, now.local),
+        );
+        self.publish_registration(&player, &payload);
     }
 
     fn check_player_of_mine(&self, player: &str) -> Result<()> {
         check_player(player)?;
+        self.check_name(player)?;
         if self.ending.is_some() {
             return Err(Error::new(ErrorKind::Closed, "the session is over"));
         }
@@ -148,18 +182,21 @@ impl Seat {
         }
     }
 
-    pub(super) fn on_reservation(&mut self, player: &str, payload: &[u8], now: Moment) -> bool {
+    pub(super) fn on_reservation(&mut self, level: &str, payload: &[u8], now: Moment) -> bool {
         if payload.is_empty() {
             // The creator's way of saying that nobody has it any more.
             if self.creator.is_none() {
-                self.released(player);
+                self.released(&name_of(level));
+                self.released(level);
             }
             return true;
         }
         let Ok(reservation) = Reservation::parse(payload) else {
             return false;
         };
-        if reservation.player != player || check_player(player).is_err() {
+        let name = reservation.player.clone();
+        let player = name.as_str();
+        if check_player(player).is_err() || !self.note_level(level, player) {
             return false;
         }
         if !self.players.has_room(player) {
@@ -182,11 +219,11 @@ impl Seat {
                 self.decide(player, &instance, now);
             } else if self.players.reserved.get(player) == Some(&instance) {
                 self.released(player);
-                self.empty(self.topics.reservation(player));
+                self.empty_reservation(player);
             } else if self.players.reserved.contains_key(player) {
                 self.repeat_winner(player, now);
             } else {
-                self.empty(self.topics.reservation(player));
+                self.empty_reservation(player);
             }
             return true;
         }
@@ -213,7 +250,7 @@ impl Seat {
             .as_ref()
             .is_some_and(|document| document.has(instance));
         if !is_member || !self.players.may_register(player, instance) {
-            self.empty(self.topics.reservation(player));
+            self.empty_reservation(player);
             return;
         }
         if self.known_players.len() < KNOWN_PLAYERS_MAX {
@@ -236,11 +273,7 @@ impl Seat {
             is_release: false,
             confirmed_by: Some(self.me.clone()),
         };
-        self.publish(
-            self.topics.reservation(player),
-            confirmation.write(now.local),
-            true,
-        );
+        self.publish_reservation(player, &confirmation.write(now.local));
     }
 
     fn reserved_for(&mut self, player: &str, instance: &str) {
@@ -282,18 +315,23 @@ impl Seat {
         }
     }
 
-    pub(super) fn on_registration(&mut self, player: &str, payload: &[u8], now: Moment) -> bool {
+    pub(super) fn on_registration(&mut self, level: &str, payload: &[u8], now: Moment) -> bool {
         if payload.is_empty() {
-            self.unregistered(player);
+            self.unregistered(&name_of(level));
+            self.unregistered(level);
             return true;
         }
         let Ok(registration) = Player::parse(payload) else {
             return false;
         };
-        if registration.player.as_deref() != Some(player) || !self.players.has_room(player) {
+        let Some(player) = registration.player.as_deref() else {
+            return false;
+        };
+        if !self.note_level(level, player) || !self.players.has_room(player) {
             return false;
         }
         let instance = registration.instance;
+        self.sign_of_life(&instance, false, now);
         let is_member = self
             .document
             .as_ref()
@@ -322,22 +360,51 @@ impl Seat {
             });
         }
         self.check_all_selected(now);
+        if !registration.repeats {
+            self.repeats.begin(now, self.timing.seed_ms);
+        }
         true
     }
 
     /// All are selected when as many are registered as take part: as many as there is room for, or as
     /// there are members where the number is open.
     fn check_all_selected(&mut self, now: Moment) {
-        let is_known = self.creator.is_some() && self.document.is_some();
-        if is_known
+        if self.counts_players()
             && self.players.registered.len() >= self.required()
             && !self.players.are_all_selected
         {
             self.players.are_all_selected = true;
             self.tell(Event::AllPlayersSelected);
-            let payload = write_all_selected(&self.me, now.local);
-            self.publish(self.topics.all_selected(), payload, true);
+            self.say_all_selected(now);
         }
+    }
+
+    /// Whether this instance says when all are selected: the creator does; where it is an original,
+    /// everybody.
+    fn counts_players(&self) -> bool {
+        let is_of_original = !self.is_single_writer && self.is_in();
+        self.document.is_some() && (self.creator.is_some() || is_of_original)
+    }
+
+    fn say_all_selected(&mut self, now: Moment) {
+        let payload = write_all_selected(&self.me, now.local);
+        self.publish(self.topics.all_selected(), payload, true);
+    }
+
+    /// An original hears registrations only while its dialog is open, and that all are selected only
+    /// once it waits for that itself: both are said to it again.
+    pub(super) fn repeat_to_originals(&mut self, now: Moment) {
+        if self.ending.is_some() {
+            self.repeats.at_ms = None;
+        }
+        if !self.repeats.is_due(now) {
+            return;
+        }
+        self.say_registration(now);
+        if self.counts_players() && self.players.registered.len() >= self.required() {
+            self.say_all_selected(now);
+        }
+        self.repeats.go_on(now, self.timing.seed_ms);
     }
 
     fn required(&self) -> usize {

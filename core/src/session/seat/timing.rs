@@ -19,6 +19,8 @@ pub struct Timing {
     pub gather_ms: u64,
     /// How long a closed session can be seen before its topics are emptied.
     pub hygiene_ms: u64,
+    /// How long at most when its creator leaves.
+    pub leave_hygiene_ms: u64,
     /// How long a member waits for others to do that.
     pub hygiene_wait_ms: u64,
     /// How long a document is waited for, and an answer of its creator.
@@ -51,6 +53,7 @@ impl Default for Timing {
             lease_ms: 15_000,
             gather_ms: 20,
             hygiene_ms: 5_000,
+            leave_hygiene_ms: 1_500,
             hygiene_wait_ms: 8_000,
             unknown_ms: 3_000,
             join_ms: 10_000,

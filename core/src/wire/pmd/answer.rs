@@ -9,6 +9,13 @@ pub fn append_response(
     request_id: Option<&str>,
     payload: impl FnOnce(&mut Vec<u8>),
 ) {
+    append_response_head(out, request_id);
+    payload(out);
+    out.push(b'}');
+}
+
+/// Appends what comes before the payload of an answer.
+pub fn append_response_head(out: &mut Vec<u8>, request_id: Option<&str>) {
     out.extend_from_slice(b"{\"type\":\"response\",");
     if let Some(id) = request_id {
         out.extend_from_slice(b"\"requestId\":");
@@ -16,8 +23,6 @@ pub fn append_response(
         out.push(b',');
     }
     out.extend_from_slice(b"\"payload\":");
-    payload(out);
-    out.push(b'}');
 }
 
 /// Appends the payload `{"error":…}`.

@@ -7,6 +7,7 @@ mod answer;
 mod parse;
 mod reply;
 mod request;
+mod status;
 
 use std::borrow::Cow;
 
@@ -18,14 +19,18 @@ use crate::wire::json;
 
 pub use answer::{
     append_error, append_event, append_hello_answer, append_node_extras, append_node_prefix,
-    append_probe, append_response,
+    append_probe, append_response, append_response_head,
 };
 pub use parse::{Incoming, Request, checked_meta, parse_request};
-pub use reply::{Answer, FromPmd, NodeInfo, parse_from_pmd};
+pub use reply::{Answer, FromPmd, NodeInfo, Snapshot, parse_from_pmd};
 pub use request::{ToPmd, append_request};
+pub use status::PmdStatus;
 
 /// Version of distflow's additions to the protocol, as sent in `hello`.
 pub const PROTOCOL_VERSION: u64 = 1;
+
+/// How the refusal of a connection begins for which a PMD has no room.
+pub const NO_ROOM: &str = "the PMD has no room for another connection";
 
 /// Event name of a node that appeared.
 pub const PEER_JOIN: &str = "peer:join";
@@ -257,6 +262,11 @@ mod tests {
             ),
             (ToPmd::Watch, Request::Watch),
             (ToPmd::Shutdown, Request::Shutdown),
+            (ToPmd::Status, Request::Status),
+            (
+                ToPmd::TakeOver { done: true },
+                Request::TakeOver { done: true },
+            ),
         ] {
             let text = requested(5, request);
             let incoming = parse_request(text.as_bytes()).unwrap();

@@ -30,6 +30,14 @@ pub enum Request<'a> {
     Watch,
     /// Ends the PMD.
     Shutdown,
+    /// Asks what the PMD says of itself.
+    Status,
+    /// Takes over the PMD's port: first its nodes and a share of the port, then, when `done`, its
+    /// place.
+    TakeOver {
+        /// Whether the successor listens, so that this PMD ends.
+        done: bool,
+    },
 }
 
 /// A request with its id, or what is wrong with it.
@@ -85,6 +93,12 @@ struct ListPayload<'a> {
     prefix: Option<Text<'a>>,
 }
 
+#[derive(Deserialize)]
+struct TakeOverPayload {
+    #[serde(default)]
+    done: bool,
+}
+
 /// Parses one frame's body as a request.
 ///
 /// Fails only where there is no request id to answer to; the error's text is the answer.
@@ -128,6 +142,10 @@ fn request<'a>(envelope: &Envelope<'a>) -> Result<Request<'a>, String> {
         }
         "watch" => Request::Watch,
         "shutdown" => Request::Shutdown,
+        "status" => Request::Status,
+        "takeover" => Request::TakeOver {
+            done: read::<TakeOverPayload>(payload)?.done,
+        },
         "hello" => {
             let hello = read::<HelloPayload<'_>>(payload)?;
             Request::Hello(Capabilities::from_names(

@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Envelope, LeaveCause, PEER_JOIN, PEER_LEAVE, PROBE, Text, json_error, word};
+use super::{
+    Envelope, LeaveCause, NO_ROOM, PEER_JOIN, PEER_LEAVE, PROBE, PmdStatus, Text, json_error, word,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::wire::json;
 
@@ -38,16 +40,33 @@ impl PartialEq for NodeInfo {
 }
 
 impl NodeInfo {
+    /// Reads a node object.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| invalid(json_error(&error)))
+    }
+
     /// Whether both say the same of the same node; only its last heartbeat may differ.
     pub fn same_registration(&self, other: &Self) -> bool {
-        let meta = |info: &Self| info.meta.as_ref().map(|meta| meta.get().to_owned());
+        fn meta(info: &NodeInfo) -> Option<&str> {
+            info.meta.as_ref().map(|meta| meta.get())
+        }
+        self.same_address(other) && self.caps == other.caps && meta(self) == meta(other)
+    }
+
+    /// Whether both are the same node with the same names at the same address.
+    pub fn same_address(&self, other: &Self) -> bool {
         self.node_id == other.node_id
             && self.alias == other.alias
             && self.host == other.host
             && self.port == other.port
-            && self.caps == other.caps
-            && meta(self) == meta(other)
     }
+}
+
+fn invalid(what: String) -> Error {
+    Error::new(
+        ErrorKind::InvalidMessage,
+        format!("Invalid message from PMD: {what}"),
+    )
 }
 
 /// What a PMD sends.
@@ -62,15 +81,15 @@ pub enum FromPmd<'a> {
     },
     /// A node joined.
     Join {
-        /// The node.
-        peer: Box<NodeInfo>,
+        /// The node object, for [`NodeInfo::parse`].
+        peer: &'a RawValue,
         /// Revision, from a PMD that counts them.
         rev: Option<u64>,
     },
     /// A node left.
     Leave {
-        /// The node as it was.
-        peer: Box<NodeInfo>,
+        /// The node object as it was, for [`NodeInfo::parse`].
+        peer: &'a RawValue,
         /// Revision, from a PMD that counts them.
         rev: Option<u64>,
         /// Why, from a PMD that says so.
@@ -86,7 +105,8 @@ pub enum FromPmd<'a> {
 struct EventPayload<'a> {
     #[serde(borrow)]
     event: Text<'a>,
-    peer: Option<Box<NodeInfo>>,
+    #[serde(borrow)]
+    peer: Option<&'a RawValue>,
     rev: Option<u64>,
     #[serde(borrow)]
     cause: Option<Text<'a>>,
@@ -108,12 +128,6 @@ const REQUEST_ID_PREFIX: &str = "\"req_";
 
 /// Parses one frame's body as a message from a PMD.
 pub fn parse_from_pmd(body: &[u8]) -> Result<FromPmd<'_>> {
-    let invalid = |what: String| {
-        Error::new(
-            ErrorKind::InvalidMessage,
-            format!("Invalid message from PMD: {what}"),
-        )
-    };
     let text = json::validate(body)?;
     let envelope: Envelope<'_> =
         serde_json::from_str(text).map_err(|error| invalid(json_error(&error)))?;
@@ -175,6 +189,8 @@ pub struct Answer {
     /// Milliseconds for which the PMD may still not know every node.
     #[serde(default)]
     pub warming: u64,
+    /// What the PMD says of itself.
+    pub status: Option<Box<PmdStatus>>,
     /// Token of a registration.
     pub session: Option<String>,
     /// What a PMD announces in answer to `hello`.
@@ -186,6 +202,50 @@ impl Answer {
     /// Parses an answer's payload; an `error` in it becomes an [`Error`].
     pub fn parse(payload: &RawValue) -> Result<Self> {
         let mut answer: Answer = serde_json::from_str(payload.get()).map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidMessage,
+                format!("Invalid answer from PMD: {}", json_error(&error)),
+            )
+        })?;
+        match answer.error.take() {
+            Some(text) => Err(Error::from_pmd(&text)),
+            None => Ok(answer),
+        }
+    }
+
+    /// What a PMD says that belongs to no request: why it is about to hang up.
+    pub fn parse_last_words(payload: &RawValue) -> Option<Error> {
+        let answer: Answer = serde_json::from_str(payload.get()).ok()?;
+        let text = answer.error?;
+        let kind = if text.starts_with(NO_ROOM) {
+            ErrorKind::Busy
+        } else {
+            ErrorKind::ConnectionFailed
+        };
+        Some(Error::new(kind, text))
+    }
+}
+
+/// The answer to `watch`, or to a `list` that stands in for its snapshot.
+#[derive(Debug, Deserialize)]
+pub struct Snapshot<'a> {
+    /// The node objects, for [`NodeInfo::parse`]; absent where there is no snapshot.
+    #[serde(borrow)]
+    pub nodes: Option<Vec<&'a RawValue>>,
+    /// Revision of the snapshot.
+    pub rev: Option<u64>,
+    /// Identity of the PMD's run.
+    pub epoch: Option<String>,
+    /// Milliseconds for which the PMD may still not know every node.
+    #[serde(default)]
+    pub warming: u64,
+    error: Option<String>,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Parses an answer's payload; an `error` in it becomes an [`Error`].
+    pub fn parse(payload: &'a RawValue) -> Result<Self> {
+        let mut answer: Self = serde_json::from_str(payload.get()).map_err(|error| {
             Error::new(
                 ErrorKind::InvalidMessage,
                 format!("Invalid answer from PMD: {}", json_error(&error)),

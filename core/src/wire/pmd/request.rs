@@ -25,6 +25,13 @@ pub enum ToPmd<'a> {
     Watch,
     /// Ends the PMD.
     Shutdown,
+    /// Asks what the PMD says of itself.
+    Status,
+    /// Takes over the PMD's port; its second half ends the PMD.
+    TakeOver {
+        /// Whether it is the second half.
+        done: bool,
+    },
 }
 
 /// Appends a request with the id `req_<number>`, members in the originals' order.
@@ -65,6 +72,10 @@ pub fn append_request(out: &mut Vec<u8>, number: u64, request: ToPmd<'_>) {
             }
         }
         ToPmd::Watch => out.extend_from_slice(b"{\"type\":\"watch\",\"payload\":{"),
+        ToPmd::Status => out.extend_from_slice(b"{\"type\":\"status\",\"payload\":{"),
+        ToPmd::TakeOver { done } => out.extend_from_slice(
+            format!("{{\"type\":\"takeover\",\"payload\":{{\"done\":{done}").as_bytes(),
+        ),
         ToPmd::Shutdown => out.extend_from_slice(b"{\"type\":\"shutdown\",\"payload\":{"),
     }
     out.extend_from_slice(b"},\"requestId\":\"req_");

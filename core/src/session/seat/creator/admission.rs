@@ -6,6 +6,7 @@ use crate::session::date::Moment;
 use crate::session::document::State;
 use crate::session::message::{Player, Presence, StartKind};
 use crate::session::seat::{Event, KNOWN_MAX, Seat};
+use crate::session::topic::name_of;
 
 impl Seat {
     pub(in crate::session::seat) fn on_presence(
@@ -16,7 +17,7 @@ impl Seat {
     ) {
         let instance = &presence.instance;
         self.remember(instance);
-        let Some(creator) = &mut self.creator else {
+        let (Some(creator), Some(document)) = (&mut self.creator, &self.document) else {
             return;
         };
         if *instance == self.me {
@@ -37,6 +38,20 @@ impl Seat {
         }
         if creator.present.len() < KNOWN_MAX {
             creator.present.insert(instance.clone());
+        }
+        // What was said before the session began, an earlier one of its id has left behind; so may
+        // have an original that was killed, of which nothing tells. Ours say it again, and originals
+        // write the document.
+        let may_be_old = match (presence.said_at, document.created_at, presence.lease_ms) {
+            (Some(said_at), Some(created_at), Some(_)) => said_at < created_at,
+            (_, _, lease_ms) => lease_ms.is_none(),
+        };
+        if retained
+            && may_be_old
+            && !document.has(instance)
+            && !crate::plant::active("old_presence")
+        {
+            return;
         }
         let lease_ms = presence
             .lease_ms
@@ -118,10 +133,13 @@ impl Seat {
             Err(_) => return payload.is_empty(),
         };
         // Whoever it says has left: it can only speak for itself, under its id or its player's name.
-        let registered = self.players.registered.get(who);
-        let is_own = *who == *notice.instance
-            || notice.player.as_deref() == Some(who)
-            || registered.is_some_and(|holder| *holder == notice.instance);
+        let is_theirs = |who: &str| {
+            let registered = self.players.registered.get(who);
+            *who == *notice.instance
+                || notice.player.as_deref() == Some(who)
+                || registered.is_some_and(|holder| *holder == notice.instance)
+        };
+        let is_own = is_theirs(who) || is_theirs(&name_of(who));
         if is_own && notice.instance != self.me {
             if let Some(creator) = &mut self.creator {
                 creator.lost.remove(&*notice.instance);
@@ -169,8 +187,7 @@ impl Seat {
             self.empty(topic);
         }
         for player in self.players.remove_instance(instance) {
-            let topic = self.topics.reservation(&player);
-            self.empty(topic);
+            self.empty_reservation(&player);
             self.tell(Event::Released { player });
         }
         self.are_some_missing();

@@ -106,6 +106,8 @@ pub(in crate::session::seat) struct Creator {
     is_created: bool,
     /// Whether its closed document was read back.
     has_closed: bool,
+    /// Whether it leaves, and tidies up before it ends.
+    leaves: bool,
     /// It leaves as soon as somebody else continues the session; and closes it if nobody has by then.
     leaves_by_ms: Option<u64>,
 }
@@ -151,6 +153,7 @@ impl Creator {
             is_new,
             is_created: !is_new,
             has_closed: false,
+            leaves: false,
             leaves_by_ms: None,
         }
     }
@@ -213,7 +216,7 @@ impl Seat {
         });
         seat.is_single_writer = true;
         seat.document = Some(Document {
-            session_id: session.to_owned(),
+            session_id: seat.topics.session().to_owned(),
             creator: seat.me.clone(),
             model_name: options.model_name.clone(),
             state: Some(State::Open),
@@ -292,10 +295,10 @@ impl Seat {
                 self.released(&player);
             }
             if !self.players.reserved.contains_key(&player) {
-                self.empty(self.topics.reservation(&player));
+                self.empty_reservation(&player);
             }
             if !self.players.registered.contains_key(&player) {
-                self.empty(self.topics.registration(&player));
+                self.empty_registration(&player);
             }
         }
         self.confirm_reservations(now);
@@ -307,6 +310,10 @@ impl Seat {
         let Some(creator) = &self.creator else {
             return;
         };
+        if self.is_alone_after_end() {
+            self.tidy_up();
+            return;
+        }
         match &creator.phase {
             Phase::Running => {}
             Phase::Checking { until_ms, .. } if is_due(*until_ms) => self.begin_running(now),
@@ -322,6 +329,7 @@ impl Seat {
             .and_then(|creator| creator.leaves_by_ms);
         if leaves_by_ms.is_some_and(is_due) {
             self.close_as_creator(Ending::Left, 0, now);
+            self.end_soon(now);
             return;
         }
         self.expire_leases(now);
@@ -416,6 +424,13 @@ impl Seat {
                 ..seed.clone()
             };
             self.publish(self.topics.seed(), own.write(now.local), true);
+        }
+    }
+
+    /// Somebody wants to continue the session, as if this instance were lost: it is there.
+    pub(in crate::session::seat) fn show_that_creator_is_there(&mut self, now: Moment) {
+        if let Some(creator) = &mut self.creator {
+            creator.heartbeat_at_ms = creator.heartbeat_at_ms.min(now.mono_ms);
         }
     }
 

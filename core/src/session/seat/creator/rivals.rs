@@ -23,7 +23,7 @@ impl Seat {
                 .as_ref()
                 .is_some_and(|writer| writer.instance == self.me);
             if is_own {
-                self.on_own_document(document.is_closed());
+                self.on_own_document(document.is_closed(), now);
             } else if document.is_closed() {
                 self.close_as_creator(Ending::CreatorLost, document.version, now);
             } else {
@@ -94,14 +94,14 @@ impl Seat {
     fn fail(&mut self, by: &str) {
         let text = format!(
             "session '{}' exists already: {by} has created it",
-            self.topics.session()
+            self.topics.name()
         );
         self.tell(Event::Failed(Error::new(ErrorKind::Refused, text)));
         self.empty(self.topics.ready(&self.me));
         self.is_over = true;
     }
 
-    fn on_own_document(&mut self, is_closed: bool) {
+    fn on_own_document(&mut self, is_closed: bool, now: Moment) {
         let Some(creator) = &mut self.creator else {
             return;
         };
@@ -109,6 +109,7 @@ impl Seat {
         if matches!(creator.phase, Phase::Running) && !creator.is_created {
             creator.is_created = true;
             self.tell(Event::Created);
+            self.start_if_full(now);
         }
     }
 
@@ -218,12 +219,12 @@ impl Seat {
         self.creator = Some(creator);
         self.member = None;
         self.claims.retain(|claimed, _| *claimed > term);
+        self.election.connected();
         self.subscribe_as_creator();
         if !stays {
             self.empty(self.topics.ready(&before));
             for player in self.players.remove_instance(&before) {
-                let topic = self.topics.reservation(&player);
-                self.empty(topic);
+                self.empty_reservation(&player);
                 self.tell(Event::Released { player });
             }
             self.tell(Event::MemberLeft(before));
@@ -236,5 +237,6 @@ impl Seat {
         // Before what only its creator may say.
         self.publish_document(now);
         self.begin_running(now);
+        self.start_if_full(now);
     }
 }

@@ -84,6 +84,17 @@ impl Seat {
         self.change(now);
     }
 
+    /// A session that starts by itself when it is full may be so from the beginning.
+    pub(super) fn start_if_full(&mut self, now: Moment) {
+        let full = self.document.as_ref().filter(|one| !one.has_room());
+        let auto_start_s = full
+            .and_then(|document| document.writer.as_ref())
+            .and_then(|writer| writer.auto_start_s);
+        if let Some(seconds) = auto_start_s {
+            self.begin_countdown(StartKind::Auto, seconds, now);
+        }
+    }
+
     pub(super) fn count_down(&mut self, now: Moment) {
         loop {
             let Some(creator) = &mut self.creator else {
@@ -172,6 +183,7 @@ impl Seat {
             .is_some_and(|creator| creator.is_created);
         if self.ending.is_some() {
             self.is_over |= !self.is_online;
+            self.end_soon(now);
             return;
         }
         if !is_created || !self.is_online {
@@ -185,7 +197,31 @@ impl Seat {
             }
         } else {
             self.close_as_creator(Ending::Left, 0, now);
+            self.end_soon(now);
         }
+    }
+
+    /// Whoever leaves tidies up before it ends: when all of ours have seen the end, or a while later.
+    pub(super) fn end_soon(&mut self, now: Moment) {
+        if let Some(creator) = &mut self.creator
+            && let Phase::Closing { until_ms } = &mut creator.phase
+        {
+            creator.leaves = true;
+            *until_ms = (*until_ms).min(now.mono_ms + self.timing.leave_hygiene_ms);
+        }
+    }
+
+    /// Whether nobody is left who has not seen that the session has ended. Originals do not say so.
+    pub(super) fn is_alone_after_end(&self) -> bool {
+        let (Some(creator), Some(document)) = (&self.creator, &self.document) else {
+            return false;
+        };
+        let is_gone = |member: &String| {
+            let is_ours = matches!(creator.leases.get(member), Some(Some(_)));
+            *member == self.me || (is_ours && !creator.present.contains(member))
+        };
+        let is_closing = matches!(creator.phase, Phase::Closing { .. });
+        is_closing && creator.leaves && creator.has_closed && document.members.iter().all(is_gone)
     }
 
     /// Asks a member to continue the session as its creator: the one named, or the one that joined

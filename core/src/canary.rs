@@ -1,0 +1,139 @@
+//! Noticing that the host has closed descriptors that are the library's.
+//!
+//! Programs that become daemons close every descriptor from 3 on, without asking whose it is. What
+//! the library has open is gone then, and its numbers soon belong to files of the host. So one
+//! descriptor that is good for nothing else is looked at before a call wakes, waits for, or starts
+//! anything of the network: if it is not the one that it was, nothing may be touched any more.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, ErrorKind};
+use crate::fork;
+
+/// A descriptor that stands for all of the library's.
+#[derive(Debug)]
+pub struct Canary {
+    fd: i32,
+    identity: (u64, u64),
+    generation: u64,
+    is_gone: AtomicBool,
+}
+
+// Protects the canary of today. Held to get it, or to make it.
+static CURRENT: Mutex<Option<Arc<Canary>>> = Mutex::new(None);
+
+impl Canary {
+    /// The canary for what is opened from now on.
+    ///
+    /// Errors: those of the system, when it has no descriptor for it.
+    pub fn current() -> io::Result<Arc<Self>> {
+        let Some(mut current) = CURRENT.try_lock_for(std::time::Duration::from_secs(5)) else {
+            // A forked child, of a thread that the lock belongs to.
+            return Self::new().map(Arc::new);
+        };
+        if let Some(canary) = &*current
+            && canary.generation == fork::generation()
+            && !canary.look()
+        {
+            return Ok(canary.clone());
+        }
+        let canary = Arc::new(Self::new()?);
+        *current = Some(canary.clone());
+        Ok(canary)
+    }
+
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
+        use std::os::fd::IntoRawFd;
+        // Of all that is cheap, a pipe has a number of its own.
+        let (reader, _) = io::pipe()?;
+        let fd = reader.into_raw_fd();
+        Ok(Self {
+            fd,
+            identity: identity(fd).unwrap_or_default(),
+            generation: fork::generation(),
+            is_gone: AtomicBool::new(false),
+        })
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            fd: -1,
+            identity: (0, 0),
+            generation: fork::generation(),
+            is_gone: AtomicBool::new(false),
+        })
+    }
+
+    /// True once the descriptors are known to be gone.
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::Acquire)
+    }
+
+    /// Looks whether the descriptors are gone, which asks the system.
+    pub fn look(&self) -> bool {
+        if self.is_gone() {
+            return true;
+        }
+        #[cfg(unix)]
+        if identity(self.fd) != Some(self.identity) {
+            self.is_gone.store(true, Ordering::Release);
+            tracing::error!("the host has closed descriptors of distflow: what was open is closed");
+            return true;
+        }
+        false
+    }
+}
+
+/// Device and number of what a descriptor stands for; `None` when it is closed.
+#[cfg(unix)]
+fn identity(fd: i32) -> Option<(u64, u64)> {
+    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: the struct is writable, and read only when the call has filled it in.
+    unsafe {
+        if libc::fstat(fd, stat.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let stat = stat.assume_init();
+        // The types differ from system to system.
+        #[allow(clippy::unnecessary_cast)]
+        Some((stat.st_dev as u64, stat.st_ino as u64))
+    }
+}
+
+/// The error of whatever lived when the descriptors were closed.
+pub fn gone() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "this process has closed descriptors that belong to distflow, and with them what was open; \
+         open it anew",
+    )
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_canary_is_gone_also_when_its_number_is_in_use_again() {
+        let canary = Canary::new().unwrap();
+        assert!(!canary.look());
+        // SAFETY: the descriptor is this test's own; nobody else knows it.
+        let again = unsafe {
+            let other = libc::open(c"/dev/null".as_ptr(), libc::O_RDONLY);
+            let again = libc::dup2(other, canary.fd);
+            libc::close(other);
+            again
+        };
+        assert_eq!(again, canary.fd);
+        assert!(canary.look() && canary.is_gone());
+        // SAFETY: as above.
+        unsafe { libc::close(again) };
+        assert!(canary.look());
+    }
+}
