@@ -17,7 +17,7 @@ pub fn generation() -> u64 {
 mod unix {
     use std::os::fd::RawFd;
     use std::sync::Once;
-    use std::sync::atomic::{AtomicI32, Ordering};
+    use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
     use super::GENERATION;
 
@@ -26,18 +26,61 @@ mod unix {
     /// be without it.
     const SLOTS: usize = 4_096;
     const FREE: RawFd = -1;
-    static SOCKETS: [AtomicI32; SLOTS] = [const { AtomicI32::new(FREE) }; SLOTS];
+    /// Somebody is about to enter a socket.
+    const TAKEN: RawFd = -2;
+    static SOCKETS: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 
-    extern "C" fn in_child() {
-        GENERATION.fetch_add(1, Ordering::Relaxed);
-        for slot in &SOCKETS {
-            let fd = slot.swap(FREE, Ordering::Relaxed);
-            if fd != FREE {
+    /// A socket, and by what it is known: once it is closed, its number may be the host's before the
+    /// entry is gone.
+    struct Slot {
+        fd: AtomicI32,
+        inode: AtomicU64,
+    }
+
+    impl Slot {
+        const fn new() -> Self {
+            Self {
+                fd: AtomicI32::new(FREE),
+                inode: AtomicU64::new(0),
+            }
+        }
+
+        fn enter(&self, fd: RawFd) -> bool {
+            let order = Ordering::Relaxed;
+            if self.fd.compare_exchange(FREE, TAKEN, order, order).is_err() {
+                return false;
+            }
+            self.inode.store(inode(fd).unwrap_or(0), Ordering::Relaxed);
+            self.fd.store(fd, Ordering::Release);
+            true
+        }
+
+        /// Closes the socket in a child. Only what is async-signal-safe.
+        fn close(&self) {
+            let fd = self.fd.swap(FREE, Ordering::Acquire);
+            if fd >= 0 && inode(fd) == Some(self.inode.load(Ordering::Relaxed)) {
                 // SAFETY: close is async-signal-safe; the objects that own these descriptors
                 // are never touched or dropped in the child (every entry checks first).
                 unsafe { libc::close(fd) };
             }
         }
+    }
+
+    /// The number of what a descriptor stands for; `None` when it is closed.
+    fn inode(fd: RawFd) -> Option<u64> {
+        let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: the struct is writable, and read only when the call has filled it in.
+        unsafe {
+            let is_open = libc::fstat(fd, stat.as_mut_ptr()) == 0;
+            // The type differs from system to system.
+            #[allow(clippy::unnecessary_cast)]
+            is_open.then(|| stat.assume_init().st_ino as u64)
+        }
+    }
+
+    extern "C" fn in_child() {
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+        SOCKETS.iter().for_each(Slot::close);
     }
 
     pub fn install() {
@@ -56,15 +99,11 @@ mod unix {
     impl CloseInChild {
         /// Enters the socket; does nothing when the table is full.
         pub fn new(fd: RawFd) -> Self {
-            let free = |slot: &AtomicI32| {
-                slot.compare_exchange(FREE, fd, Ordering::Relaxed, Ordering::Relaxed)
-                    .is_ok()
-            };
             // Starting at the descriptor's own number makes the search one step as a rule.
             let start = fd.unsigned_abs() as usize;
             let slot = (0..SLOTS)
                 .map(|step| (start + step) % SLOTS)
-                .find(|&slot| free(&SOCKETS[slot]));
+                .find(|&slot| SOCKETS[slot].enter(fd));
             Self(slot, fd)
         }
     }
@@ -72,7 +111,7 @@ mod unix {
     impl Drop for CloseInChild {
         fn drop(&mut self) {
             if let Some(slot) = self.0 {
-                let _ = SOCKETS[slot].compare_exchange(
+                let _ = SOCKETS[slot].fd.compare_exchange(
                     self.1,
                     FREE,
                     Ordering::Relaxed,
@@ -90,3 +129,40 @@ use unix::install;
 
 #[cfg(not(unix))]
 fn install() {}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
+    use super::*;
+
+    /// Whether a forked child has a descriptor.
+    fn child_has(fd: i32) -> bool {
+        // SAFETY: the child only calls what is async-signal-safe, and ends without returning.
+        unsafe {
+            let pid = libc::fork();
+            if pid == 0 {
+                libc::_exit(i32::from(libc::fcntl(fd, libc::F_GETFD) < 0));
+            }
+            let mut status = 0;
+            assert_eq!(libc::waitpid(pid, &raw mut status, 0), pid);
+            status == 0
+        }
+    }
+
+    #[test]
+    fn a_child_closes_what_was_entered_and_leaves_alone_what_has_its_number_now() {
+        generation();
+        let file = File::open("/dev/zero").unwrap();
+        let _entry = CloseInChild::new(file.as_raw_fd());
+        assert!(!child_has(file.as_raw_fd()));
+        // The library closes it, and before its entry is gone the host has the number.
+        let (fd, of_host) = (file.into_raw_fd(), File::open("/dev/null").unwrap());
+        // SAFETY: the number is that of a file of this test, which is closed by this.
+        assert_eq!(unsafe { libc::dup2(of_host.as_raw_fd(), fd) }, fd);
+        assert!(child_has(fd));
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
+    }
+}

@@ -16,10 +16,10 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Condvar, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -59,7 +59,9 @@ pub struct Handle(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     runtime: Runtime,
-    seat: Mutex<Seat>,
+    // Protects who drives, for an instant each time. Of the standard library: the own thread waits here,
+    // and one that waits for a lock of parking_lot stands in a table that a forked child goes through.
+    seat: std::sync::Mutex<Seat>,
     changed: Condvar,
     /// Nobody drives: whoever gives tasks something to do has to wake the own thread.
     vacant: AtomicBool,
@@ -125,7 +127,7 @@ impl Handle {
             .map_err(|error| failed(&error))?;
         let inner = Arc::new(Inner {
             runtime,
-            seat: Mutex::new(Seat {
+            seat: std::sync::Mutex::new(Seat {
                 taken_by_own: false,
                 taken_by_caller: false,
                 left_at: None,
@@ -220,6 +222,14 @@ impl Handle {
         Ok(task)
     }
 
+    /// Ends a future when the time is over. Unlike tokio's, it can be polled on any thread, and by any
+    /// executor.
+    pub fn timeout<F: Future>(&self, limit: Duration, future: F) -> tokio::time::Timeout<F> {
+        // Only where it is made must it find the clock.
+        let _entered = self.0.runtime.enter();
+        tokio::time::timeout(limit, future)
+    }
+
     /// Runs blocking code on a thread of its own.
     pub fn spawn_blocking<R: Send + 'static>(
         &self,
@@ -240,7 +250,7 @@ impl Handle {
     /// the driver: makes sure that somebody drives.
     pub fn attend(&self) {
         if self.0.vacant.load(Ordering::SeqCst) {
-            self.0.seat.lock().urgent = true;
+            self.0.seat().urgent = true;
             self.0.changed.notify_all();
         }
     }
@@ -307,6 +317,29 @@ impl Drop for CallersSeat<'_> {
 }
 
 impl Inner {
+    fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn await_change<'a>(&self, seat: MutexGuard<'a, Seat>) -> MutexGuard<'a, Seat> {
+        self.changed
+            .wait(seat)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the time was over is the second of what it returns.
+    fn await_change_for<'a>(
+        &self,
+        seat: MutexGuard<'a, Seat>,
+        limit: Duration,
+    ) -> (MutexGuard<'a, Seat>, bool) {
+        let (seat, waited) = self
+            .changed
+            .wait_timeout(seat, limit)
+            .unwrap_or_else(PoisonError::into_inner);
+        (seat, waited.timed_out())
+    }
+
     /// The life of the own thread, which ends when the descriptors are gone.
     fn drive(self: &Arc<Self>) {
         IS_OWN.set(true);
@@ -315,13 +348,13 @@ impl Inner {
             let drive = || self.runtime.block_on(self.leave.notified());
             if let Err(panic) = catch_unwind(AssertUnwindSafe(drive)) {
                 if Handle(self.clone()).is_over() {
-                    self.seat.lock().taken_by_own = false;
+                    self.seat().taken_by_own = false;
                     self.changed.notify_all();
                     return;
                 }
                 resume_unwind(panic);
             }
-            let mut seat = self.seat.lock();
+            let mut seat = self.seat();
             seat.taken_by_own = false;
             self.vacant.store(true, Ordering::SeqCst);
             self.changed.notify_all();
@@ -330,14 +363,15 @@ impl Inner {
 
     /// Takes the seat for the own thread once no caller has used it for a while.
     fn await_seat(&self) {
-        let mut seat = self.seat.lock();
+        let mut seat = self.seat();
         loop {
             if seat.taken_by_caller {
                 // A caller that stays is not looked after again and again.
-                let timed_out = self.changed.wait_for(&mut seat, RETURN).timed_out();
+                let timed_out;
+                (seat, timed_out) = self.await_change_for(seat, RETURN);
                 if timed_out && seat.taken_by_caller {
                     seat.own_sleeps = true;
-                    self.changed.wait(&mut seat);
+                    seat = self.await_change(seat);
                     seat.own_sleeps = false;
                 }
                 continue;
@@ -349,13 +383,13 @@ impl Inner {
                 self.vacant.store(false, Ordering::SeqCst);
                 return;
             }
-            self.changed.wait_for(&mut seat, RETURN - free_for);
+            (seat, _) = self.await_change_for(seat, RETURN - free_for);
         }
     }
 
     /// Takes the seat for the calling thread, unless another caller has it.
     fn take_seat(&self) -> bool {
-        let mut seat = self.seat.lock();
+        let mut seat = self.seat();
         if seat.taken_by_caller {
             return false;
         }
@@ -363,7 +397,7 @@ impl Inner {
         if seat.taken_by_own {
             self.leave.notify_one();
             while seat.taken_by_own {
-                self.changed.wait(&mut seat);
+                seat = self.await_change(seat);
             }
         }
         self.vacant.store(false, Ordering::SeqCst);
@@ -371,7 +405,7 @@ impl Inner {
     }
 
     fn leave_seat(&self) {
-        let mut seat = self.seat.lock();
+        let mut seat = self.seat();
         seat.taken_by_caller = false;
         seat.left_at = Some(Instant::now());
         self.vacant.store(true, Ordering::SeqCst);

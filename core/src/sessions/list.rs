@@ -138,7 +138,7 @@ impl SessionList {
                 std::future::pending::<()>().await;
             }
         };
-        tokio::time::timeout(limit, changed).await.is_ok()
+        self.runtime.timeout(limit, changed).await.is_ok()
     }
 
     /// Disconnects; whoever waits for a change is told that there will be none.

@@ -126,7 +126,8 @@ impl Session {
     /// none.
     pub async fn await_events(&self, limit: Duration) -> bool {
         let waiting = self.shared.events.ready();
-        tokio::time::timeout(limit, waiting)
+        self.runtime
+            .timeout(limit, waiting)
             .await
             .is_ok_and(|is_there| !is_there)
     }
@@ -261,7 +262,7 @@ impl Session {
         // One that has ended need not leave.
         if self.tell(Command::Leave).is_ok() {
             let is_gone = self.until(|told: &mut Told| told.is_over.then_some(()));
-            let _ = tokio::time::timeout(LEAVE_WITHIN, is_gone).await;
+            let _ = self.runtime.timeout(LEAVE_WITHIN, is_gone).await;
         }
         // What tidying may still bring concerns nobody here.
         self.shared.events.close();

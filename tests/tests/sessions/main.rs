@@ -10,6 +10,7 @@ mod brokers;
 mod clocks;
 mod command_line;
 mod connections;
+mod executors;
 mod in_the_box;
 mod loss;
 mod originals;
