@@ -3,6 +3,7 @@
  * usage: session CASE      DISTFLOW_TEST_BROKER says where the broker is */
 #include "check.h"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static char broker[256];
@@ -308,10 +309,92 @@ static void forked(void) {
     distflow_session_free(one);
 }
 
+#define CLOSED(call) CHECK_EQ(call, DISTFLOW_CLOSED)
+
+enum { FIRST_CALLS = 8 };
+
+/* What a program that becomes a daemon does to the descriptors of sessions and of a kept document;
+ * whichever call is the first afterwards. */
+static void closed_by_the_host(int first) {
+    char folder[] = "/tmp/distflow-test-XXXXXX", options[256], name[256];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(options, sizeof options, "{\"directory\":\"%s\"}", folder);
+    distflow_session *one = create("{}");
+    distflow_session *two = join(one);
+    distflow_session_list *list;
+    OK(distflow_session_list_open(TEXT(broker), &list));
+    distflow_doc *doc;
+    OK(distflow_doc_open("d", NULL, 0, TEXT(options), &doc));
+    OK(distflow_doc_set(doc, "before", TEXT("1"), NULL));
+    for (int fd = 3; fd < 256; fd++) close(fd);
+    /* The numbers are the host's again. */
+    snprintf(name, sizeof name, "%s/of-the-host-XXXXXX", folder);
+    int files[100] = {mkstemp(name)};
+    CHECK(files[0] >= 0);
+    for (int i = 1; i < 100; i++) CHECK((files[i] = dup(files[0])) >= 0);
+
+    distflow_session_event event;
+    switch (first) {
+    case 0: CLOSED(distflow_session_publish(one, "move", TEXT("1"))); break;
+    case 1: CLOSED(distflow_session_reserve(two, "red")); break;
+    case 2: OK(distflow_session_leave(two, LIMIT_MS)); break;
+    case 3: distflow_session_free(one); one = NULL; break;
+    case 4: distflow_session_list_free(list); list = NULL; break;
+    case 5: CLOSED(distflow_doc_set(doc, "after", TEXT("1"), NULL)); break;
+    case 6: distflow_doc_free(doc); doc = NULL; break;
+    case 7: distflow_session_free(create("{}")); break;
+    }
+    if (one != NULL) {
+        CLOSED(distflow_session_publish(one, "move", TEXT("1")));
+        CLOSED(distflow_session_start(one, 0));
+        distflow_status status;
+        while ((status = distflow_session_recv_event(one, -1, &event)) == DISTFLOW_OK)
+            distflow_session_event_free(&event);
+        CLOSED(status);
+    }
+    if (doc != NULL) {
+        CLOSED(distflow_doc_set(doc, "after", TEXT("1"), NULL));
+        CLOSED(distflow_doc_flush(doc));
+    }
+    distflow_session_free(one);
+    distflow_session_free(two);
+    distflow_session_list_free(list);
+    distflow_doc_free(doc);
+    /* Nothing was written into the host's files, and none was closed. */
+    for (int i = 0; i < 100; i++) {
+        struct stat stat;
+        CHECK_EQ(fstat(files[i], &stat), 0);
+        CHECK_EQ(stat.st_size, 0);
+        CHECK_EQ(close(files[i]), 0);
+    }
+    unlink(name);
+    /* What is opened from here on works, and what was kept is there. */
+    one = create("{}");
+    OK(distflow_session_publish(one, "move", TEXT("1")));
+    distflow_session_free(one);
+    OK(distflow_doc_open("d", NULL, 0, TEXT(options), &doc));
+    distflow_buf value;
+    OK(distflow_doc_get(doc, "before", &value));
+    CHECK(strcmp(value.data, "1") == 0);
+    distflow_buf_free(&value);
+    distflow_doc_free(doc);
+    static const char *const kept[] = {"lock", "journal-0", "journal-1", "snapshot-1"};
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        snprintf(name, sizeof name, "%s/%s", folder, kept[i]);
+        unlink(name);
+    }
+    rmdir(folder);
+}
+
+static void descriptors_are_closed_by_the_host(void) {
+    for (int first = 0; first < FIRST_CALLS; first++) closed_by_the_host(first);
+}
+
 static const test_case CASES_OF_THIS[] = {
     {"members", members},       {"playing", playing},     {"handing_over", handing_over},
     {"listing", listing},       {"descriptor", descriptor}, {"callbacks", callbacks},
     {"free_inside", free_inside}, {"forked", forked},
+    {"descriptors_are_closed_by_the_host", descriptors_are_closed_by_the_host},
 };
 
 int main(int argc, char **argv) {

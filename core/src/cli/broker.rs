@@ -1,7 +1,7 @@
 //! `distflow broker`: a broker for games on a LAN.
 
 use crate::cli::args::{BrokerCommand, BrokerStart};
-use crate::cli::output::{err_line, out_line};
+use crate::cli::output::{self, WRONG_USE, err_line, out_line};
 
 /// What a broker prints when it serves, before its address.
 pub(super) const READY_LINE: &str = "Broker started on ";
@@ -23,7 +23,7 @@ pub(super) fn run(command: &BrokerCommand, json: bool) -> u8 {
                 "Error: {listen} is reached by others, and the broker asks nobody for a password. Use --users \
                  FILE, or --insecure if everybody on that network may read and write everything."
             ));
-            return 1;
+            return WRONG_USE;
         }
     }
     serve(options, json)
@@ -34,12 +34,18 @@ fn serve(options: &BrokerStart, json: bool) -> u8 {
     match start(options) {
         Err(error) => {
             err_line(&format!("Error: {error}"));
-            1
+            output::exit_code(&error)
         }
         Ok(broker) => {
+            output::serve(json);
             say_started(broker.addresses(), json);
             match broker.wait() {
-                Ok(()) => 0,
+                Ok(()) => {
+                    output::end();
+                    // Whether anyone reads what it prints is no matter of its success.
+                    output::begin();
+                    0
+                }
                 Err(error) => {
                     err_line(&format!("Error: {error}"));
                     1

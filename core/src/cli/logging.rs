@@ -1,18 +1,27 @@
 //! What the command line logs, and where: lines of text or JSON on standard error.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::prelude::*;
 
-use super::output::{err_line, shown};
+use super::output::{err_line, err_text, shown};
 use crate::time::{Clock, iso8601};
+
+/// Whether lines of the log are objects.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn is_json() -> bool {
+    IS_JSON.load(Ordering::Relaxed)
+}
 
 /// The level is that of `--log`, then `RUST_LOG`, then `LOG_LEVEL`; nothing is logged without any.
 pub(super) fn start(level: Option<&str>, format: &str) -> Result<(), String> {
     let is_json = format == "json";
+    IS_JSON.store(is_json, Ordering::Relaxed);
     if let Some(level) = level {
         return log_to_stderr(level, is_json);
     }
@@ -73,18 +82,18 @@ impl Write for Shown {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let is_kept = |c| c == '\n' || (c == '\x1b' && self.is_terminal);
-        let mut err = std::io::stderr().lock();
+        let mut line = String::with_capacity(text.len());
         for part in text.split_inclusive(is_kept) {
             let end = part.len() - usize::from(part.ends_with(is_kept));
-            // What can't be logged is lost: the library would say so where nobody listens either.
-            let _ = err.write_all(shown(&part[..end]).as_bytes());
-            let _ = err.write_all(&part.as_bytes()[end..]);
+            line.push_str(&shown(&part[..end]));
+            line.push_str(&part[end..]);
         }
+        err_text(&line);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        std::io::stderr().lock().flush()
+        Ok(())
     }
 }
 

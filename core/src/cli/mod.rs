@@ -15,6 +15,7 @@ mod output;
 mod pmd;
 mod pmd_start;
 mod process;
+mod queued;
 mod session;
 mod session_demo;
 mod session_input;
@@ -55,6 +56,7 @@ where
 {
     output::begin();
     let code = run_command(arguments.into_iter().map(Into::into).collect());
+    output::end();
     if code == 0 && !output::is_whole() {
         return 1;
     }

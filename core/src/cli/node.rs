@@ -13,7 +13,7 @@ use crate::cli::input::{Ending, Lines};
 use crate::cli::output::{
     exit_code, is_whole, node_json, out_line, print_error as print_failure, shown,
 };
-use crate::cli::signals;
+use crate::cli::{output, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mailbox::{MailboxConfig, Overflow};
 use crate::net;
@@ -104,6 +104,7 @@ fn serve(options: NodeOptions, until_eof: bool) -> Result<()> {
     };
     signals::on_terminate(stop_on_signal)
         .map_err(|error| Error::io("cannot wait for signals", &error))?;
+    output::serve_logs();
     let node = Node::start_blocking(options)?;
     // Subscribed first, so that whoever reads the first line misses nothing after it; printed
     // first, because it is the first line.

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::queued::Queued;
 use crate::error::{Error, ErrorKind};
 use crate::names::is_deceptive;
 use crate::wire::pmd::NodeInfo;
@@ -20,15 +21,45 @@ pub(super) fn is_whole() -> bool {
     !FAILED.load(Ordering::Relaxed)
 }
 
+static OUT: Queued = Queued::new(|text| {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text).and_then(|()| out.flush()).is_ok()
+});
+
+static ERR: Queued = Queued::new(|text| std::io::stderr().lock().write_all(text).is_ok());
+
+/// From here on, output that nobody reads is lost after a while, and holds nobody up; what is said of
+/// that is an object where the rest of the output is objects.
+pub(super) fn serve(json: bool) {
+    OUT.begin(match json {
+        true => |lost| format!("{{\"event\":\"lost\",\"lines\":{lost}}}\n"),
+        false => |lost| format!("{lost} lines were lost: nobody read them in time\n"),
+    });
+    serve_logs();
+}
+
+/// The same for standard error alone, where the output itself must not be lost.
+pub(super) fn serve_logs() {
+    ERR.begin(match super::logging::is_json() {
+        true => |lost| {
+            format!("{{\"level\":\"warn\",\"message\":\"{lost} lines were lost: nobody read them in time\"}}\n")
+        },
+        false => |lost| format!("{lost} lines were lost: nobody read them in time\n"),
+    });
+}
+
+/// Lets what still waits be written, for a second at most.
+pub(super) fn end() {
+    if !OUT.end() {
+        FAILED.store(true, Ordering::Relaxed);
+    }
+    ERR.end();
+}
+
 /// Prints text to standard output as it is. A failure (a closed pipe, a full disk) is noted and
 /// becomes the exit code; whoever runs on looks at [`is_whole`].
 pub(super) fn out_text(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .is_err()
-    {
+    if !OUT.put(text.as_bytes()) {
         FAILED.store(true, Ordering::Relaxed);
     }
 }
@@ -40,8 +71,13 @@ pub(super) fn out_line(line: &str) {
 
 /// Prints a line to standard error.
 pub(super) fn err_line(line: &str) {
-    let mut err = std::io::stderr().lock();
-    let _ = err.write_all(format!("{line}\n").as_bytes());
+    err_text(&format!("{line}\n"));
+}
+
+/// Prints text to standard error as it is. What can't be printed is lost: who would say so has
+/// nobody who listens either.
+pub(super) fn err_text(text: &str) {
+    ERR.put(text.as_bytes());
 }
 
 /// Text from others for a terminal: control characters, which could move the cursor or rewrite

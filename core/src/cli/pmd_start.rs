@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::args::{Place, StartOptions};
 use crate::cli::output::{RUNS_ALREADY, begin, err_line, out_line, shown};
-use crate::cli::{notify, signals};
+use crate::cli::{notify, output, signals};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::pmd::{Daemon, PmdOptions, READY_LINE, Server, ServerNotice, is_launched, spawn_daemon};
@@ -57,6 +57,7 @@ fn start(options: &StartOptions, place: &Place) -> u8 {
         return fail(&Error::io("cannot wait for signals", &error));
     }
     let port = server.port();
+    output::serve(false);
     out_line(&format!("PMD listening on port {port}"));
     if !crate::net::is_loopback(&place.host) {
         err_line(&format!(
@@ -73,6 +74,7 @@ fn start(options: &StartOptions, place: &Place) -> u8 {
     match server.run(|notice| print_notice(&notice, &signalled)) {
         Ok(()) => {
             out_line("PMD stopped");
+            output::end();
             // Whether anyone reads what a daemon prints is no matter of its success.
             begin();
             0

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::args::{BrokerPlace, SessionCommand};
-use crate::cli::output::{err_line, is_whole, out_line, shown};
-use crate::cli::{session_demo, session_input, signals};
+use crate::cli::output::{err_line, exit_code, is_whole, out_line, shown};
+use crate::cli::{output, session_demo, session_input, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interchange::{session_event, session_listing, session_view};
 use crate::mqtt::{BrokerOptions, Version};
@@ -22,7 +22,7 @@ pub(super) fn run(command: SessionCommand, json: bool) -> u8 {
         Ok(code) => code,
         Err(error) => {
             say_error(&error, json);
-            1
+            exit_code(&error)
         }
     }
 }
@@ -200,6 +200,7 @@ fn list(options: &BrokerOptions, watch: bool, wait_ms: Option<u64>, json: bool) 
     if !watch {
         return Ok(0);
     }
+    output::serve(json);
     let watching = async {
         tokio::pin!(stopped);
         loop {
@@ -267,6 +268,8 @@ fn camel(value: Value) -> Value {
 
 /// Prints what happens until the session is over, or a signal says to leave it.
 fn stay(session: &Session, stopped: tokio::sync::oneshot::Receiver<()>, json: bool) -> Result<u8> {
+    // This thread drives the network meanwhile, and must not stand still.
+    output::serve(json);
     let staying = async {
         tokio::pin!(stopped);
         let mut is_over = false;

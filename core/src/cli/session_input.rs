@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, Read};
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sessions::Session;
@@ -14,10 +14,13 @@ pub(super) const HELP: &str = "start [SECONDS] | reserve PLAYER | release PLAYER
 /// Bytes of a line; what is longer is no command.
 const LINE_BYTES_MAX: u64 = 256 << 10;
 
+/// Lines that wait to be obeyed; no more are read until then.
+const LINES_MAX: usize = 16;
+
 /// Lines of standard input. There are none where reading would stop the process: a job in the
 /// background of a terminal.
-pub(super) fn lines() -> UnboundedReceiver<String> {
-    let (sender, receiver) = unbounded_channel();
+pub(super) fn lines() -> Receiver<String> {
+    let (sender, receiver) = channel(LINES_MAX);
     if may_read() {
         std::thread::spawn(move || {
             let mut input = std::io::stdin().lock();
@@ -28,7 +31,7 @@ pub(super) fn lines() -> UnboundedReceiver<String> {
                     .take(LINE_BYTES_MAX)
                     .read_until(b'\n', &mut line);
                 let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-                if !matches!(read, Ok(1..)) || sender.send(line).is_err() {
+                if !matches!(read, Ok(1..)) || sender.blocking_send(line).is_err() {
                     return;
                 }
             }

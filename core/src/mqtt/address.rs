@@ -91,6 +91,13 @@ impl BrokerOptions {
                 )));
             }
         };
+        if has_raw_secret(rest) {
+            return Err(invalid(
+                "in the user or the password of a broker's URL, '/', '?' and '#' must be written as %2F, %3F \
+                 and %23"
+                    .to_owned(),
+            ));
+        }
         let (authority, path) = match rest.find(['/', '?', '#']) {
             Some(at) => rest.split_at(at),
             None => (rest, ""),
@@ -145,8 +152,18 @@ impl BrokerOptions {
         })
     }
 
-    /// The broker's URL, without user and password.
+    /// The broker's URL, without user and password, and without what stands behind '=' in a query, which
+    /// may be a token.
     pub fn url(&self) -> String {
+        self.url_with(&self.shown_path())
+    }
+
+    /// The same with all of the path, to connect with and not to show.
+    pub(super) fn whole_url(&self) -> String {
+        self.url_with(&self.path)
+    }
+
+    fn url_with(&self, path: &str) -> String {
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),
             false => self.host.clone(),
@@ -155,9 +172,21 @@ impl BrokerOptions {
         match self.transport {
             Transport::Tcp => format!("mqtt://{host}:{port}"),
             Transport::Tls => format!("mqtts://{host}:{port}"),
-            Transport::WebSocket => format!("ws://{host}:{port}{}", self.path),
-            Transport::SecureWebSocket => format!("wss://{host}:{port}{}", self.path),
+            Transport::WebSocket => format!("ws://{host}:{port}{path}"),
+            Transport::SecureWebSocket => format!("wss://{host}:{port}{path}"),
         }
+    }
+
+    fn shown_path(&self) -> String {
+        let Some((path, query)) = self.path.split_once('?') else {
+            return self.path.clone();
+        };
+        let shown = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) => format!("{name}=…"),
+            // Without a name, it may be one whole.
+            None => "…".to_owned(),
+        });
+        format!("{path}?{}", shown.collect::<Vec<_>>().join("&"))
     }
 
     /// Whether what travels can be read by others on the way.
@@ -197,6 +226,17 @@ impl BrokerOptions {
     }
 }
 
+/// Whether a user or a password ends the part that it stands in: there is an '@' behind that end, and
+/// nothing before it that could be a host with a port.
+fn has_raw_secret(rest: &str) -> bool {
+    let Some(end) = rest.find(['/', '?', '#']) else {
+        return false;
+    };
+    let (authority, behind) = rest.split_at(end);
+    let is_place = authority.contains('@') || host_and_port(authority).is_ok();
+    behind.contains('@') && !is_place
+}
+
 fn host_and_port(place: &str) -> Result<(&str, Option<u16>)> {
     let (host, port) = if let Some(rest) = place.strip_prefix('[') {
         let (host, rest) = rest
@@ -221,7 +261,15 @@ fn host_and_port(place: &str) -> Result<(&str, Option<u16>)> {
     }
     let number = |port: &str| {
         let number = port.parse::<u16>().ok().filter(|number| *number > 0);
-        number.ok_or_else(|| invalid(format!("a broker's port must be 1 to 65535, not {port:?}")))
+        number.ok_or_else(|| {
+            // Where the host was forgotten, the password stands here.
+            let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+            let given = match is_number {
+                true => port,
+                false => "what was given",
+            };
+            invalid(format!("a broker's port must be 1 to 65535, not {given}"))
+        })
     };
     Ok((host, port.map(number).transpose()?))
 }
@@ -241,8 +289,8 @@ mod tests {
             ("mqtt://[::1]", "mqtt://[::1]:1883"),
             ("::1", "mqtt://[::1]:1883"),
             ("MQTT://B.example", "mqtt://B.example:1883"),
-            ("Wss://b.example/x?y=z", "wss://b.example:443/x?y=z"),
-            ("ws://b.example?y=z", "ws://b.example:80/mqtt?y=z"),
+            ("Wss://b.example/x?y=z", "wss://b.example:443/x?y=…"),
+            ("ws://b.example?y=z", "ws://b.example:80/mqtt?y=…"),
             ("mqtts://b.example", "mqtts://b.example:8883"),
             ("ws://b.example", "ws://b.example:80/mqtt"),
             ("wss://b.example:8080/x/y", "wss://b.example:8080/x/y"),
@@ -253,6 +301,9 @@ mod tests {
         assert_eq!(options.username.as_deref(), Some("ann@x"));
         assert_eq!(options.password.as_deref(), Some("p:/w"));
         assert!(!format!("{options:?}").contains("p:/w"));
+        let options = BrokerOptions::parse("wss://b/x?token=secret&secret").unwrap();
+        assert_eq!(options.path, "/x?token=secret&secret");
+        assert!(!options.url().contains("secret"));
     }
 
     #[test]
@@ -260,7 +311,10 @@ mod tests {
         for (url, text) in [
             ("http://u:secret@b", "begins with mqtt"),
             ("mqtt://u:secret@", "no host"),
-            ("mqtt://u:secret@b:70000", "1 to 65535, not \"70000\""),
+            ("mqtt://u:secret@b:70000", "1 to 65535, not 70000"),
+            ("mqtt://u:secret", "1 to 65535, not what was given"),
+            ("mqtt://u:se/secret@b", "written as %2F"),
+            ("wss://u:secret#@b", "written as %2F"),
             ("mqtt://u:secret@b:0", "1 to 65535"),
             ("mqtt://u:secret@b/path", "has no path"),
             (

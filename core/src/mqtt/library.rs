@@ -221,14 +221,14 @@ macro_rules! protocol {
                     Transport::Tcp | Transport::Tls => {
                         Broker::tcp(options.host.clone(), options.port)
                     }
-                    Transport::WebSocket => Broker::websocket(url.clone())
+                    Transport::WebSocket => Broker::websocket(options.whole_url())
                         .map_err(|error| invalid(format!("{url} is no WebSocket's URL: {error}")))?,
                     Transport::SecureWebSocket => {
                         let config = match transport(options)? {
                             library::Transport::Wss(config) => config,
                             _ => return Err(Error::new(ErrorKind::Internal, "no TLS for wss")),
                         };
-                        let made = MqttOptions::websocket_with_tls_config(client_id, url.clone(), config)
+                        let made = MqttOptions::websocket_with_tls_config(client_id, options.whole_url(), config)
                             .map_err(|error| invalid(format!("{url} is no WebSocket's URL: {error}")))?;
                         return start(made, options, client, said);
                     }

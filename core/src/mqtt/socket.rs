@@ -1,17 +1,25 @@
 //! The TCP connection under one to a broker.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
+
+use crate::canary::Canary;
 
 /// What an address has before the next one is tried beside it (RFC 8305).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
 /// Connects to a host by whichever of its addresses answers first.
-pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+pub(super) async fn connect(host: &str, port: u16) -> io::Result<Socket> {
+    let canary = Canary::current()?;
     let mut addresses = lookup_host((host, port)).await?;
     let mut tries = JoinSet::new();
     let mut failure = None;
@@ -34,11 +42,89 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
             Some(Ok(Ok(stream))) => {
                 // What is said shortly after something else is not to wait for its acknowledgement.
                 stream.set_nodelay(true)?;
-                return Ok(stream);
+                return Ok(Socket::new(stream, canary));
             }
             Some(Ok(Err(error))) => failure = Some(error),
             Some(Err(_)) | None => {}
         }
+    }
+}
+
+/// A connection that is left alone once the host has closed the library's descriptors: what would be
+/// written then, or closed, would be a file of the host's. Nothing happens on it any more.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: ManuallyDrop<TcpStream>,
+    canary: Arc<Canary>,
+}
+
+impl Socket {
+    fn new(stream: TcpStream, canary: Arc<Canary>) -> Self {
+        Self {
+            stream: ManuallyDrop::new(stream),
+            canary,
+        }
+    }
+
+    /// The stream, as long as it is the library's.
+    fn open(self: Pin<&mut Self>) -> Option<Pin<&mut TcpStream>> {
+        let this = self.get_mut();
+        (!this.canary.look()).then(|| Pin::new(&mut *this.stream))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if !self.canary.look() {
+            // SAFETY: it is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.stream) };
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.open()
+            .map_or(Poll::Pending, |stream| stream.poll_read(cx, into))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.open()
+            .map_or(Poll::Pending, |stream| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.open().map_or(Poll::Pending, |stream| {
+            stream.poll_write_vectored(cx, parts)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.open()
+            .map_or(Poll::Pending, |stream| stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.open()
+            .map_or(Poll::Pending, |stream| stream.poll_shutdown(cx))
     }
 }
 

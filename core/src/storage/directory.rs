@@ -2,6 +2,8 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use super::records::{
     self, End, HEAD_BYTES, JOURNAL_MAGIC, RECORD_BYTES_MAX, SNAPSHOT_MAGIC, head_of,
 };
 use super::{Storage, Stored, Work};
+use crate::canary::{self, Canary};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fork;
 
@@ -28,7 +31,7 @@ pub struct Directory {
     path: PathBuf,
     /// Of the journal that is written.
     number: u64,
-    journal: File,
+    journal: Kept,
     /// As far as it was written whole.
     length: u64,
     is_broken: bool,
@@ -36,8 +39,48 @@ pub struct Directory {
     // holds the directory, too.
     lock: Arc<Mutex<Lock>>,
     // Protects the journals before this one that the disk may not have yet.
-    unflushed: Arc<Mutex<Vec<(u64, File)>>>,
+    unflushed: Arc<Mutex<Vec<(u64, Kept)>>>,
     generation: u64,
+    canary: Arc<Canary>,
+}
+
+/// A file that is not closed once the host has closed it: its number is one of the host's then.
+#[derive(Debug)]
+struct Kept {
+    file: ManuallyDrop<File>,
+    canary: Arc<Canary>,
+}
+
+impl Kept {
+    fn new(file: File, canary: &Arc<Canary>) -> Self {
+        Self {
+            file: ManuallyDrop::new(file),
+            canary: canary.clone(),
+        }
+    }
+}
+
+impl Deref for Kept {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl DerefMut for Kept {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.file
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if !self.canary.look() {
+            // SAFETY: it is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
+        }
+    }
 }
 
 /// The directory is held while this is there. A forked child lets go of it at once, or nobody could
@@ -46,14 +89,14 @@ pub struct Directory {
 struct Lock {
     #[cfg(unix)]
     _in_child: fork::CloseInChild,
-    file: File,
+    file: Kept,
 }
 
 impl Lock {
-    fn new(file: File) -> Self {
+    fn new(file: Kept) -> Self {
         Self {
             #[cfg(unix)]
-            _in_child: fork::CloseInChild::new(std::os::fd::AsRawFd::as_raw_fd(&file)),
+            _in_child: fork::CloseInChild::new(std::os::fd::AsRawFd::as_raw_fd(&*file)),
             file,
         }
     }
@@ -61,6 +104,9 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        if self.file.canary.look() {
+            return;
+        }
         // Whatever a child has inherited: the lock is one for all copies of the descriptor.
         let _ = self.file.unlock();
     }
@@ -86,6 +132,8 @@ impl Directory {
             Error::io(&format!("cannot {what} {}", path.display()), error)
         };
         std::fs::create_dir_all(&path).map_err(|error| cannot("make", &error))?;
+        // Before the files: whoever closes all descriptors from some number on closes it before them.
+        let canary = Canary::current().map_err(|error| cannot("open a descriptor for", &error))?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -114,12 +162,13 @@ impl Directory {
         Ok(Self {
             path,
             number,
-            journal,
+            journal: Kept::new(journal, &canary),
             length: 0,
             is_broken: false,
-            lock: Arc::new(Mutex::new(Lock::new(lock))),
+            lock: Arc::new(Mutex::new(Lock::new(Kept::new(lock, &canary)))),
             unflushed: Arc::default(),
             generation: fork::generation(),
+            canary,
         })
     }
 
@@ -130,6 +179,14 @@ impl Directory {
             .read(true)
             .write(true)
             .open(path.join(format!("{JOURNAL}{number}")))
+    }
+
+    /// Errors: `closed` when the host has closed the files.
+    fn check_open(&self) -> Result<()> {
+        match self.canary.look() {
+            true => Err(canary::gone()),
+            false => Ok(()),
+        }
     }
 
     fn damaged(&self, name: &str, at: usize) -> Error {
@@ -341,6 +398,7 @@ impl Storage for Directory {
     }
 
     fn append(&mut self, record: &[u8]) -> Result<()> {
+        self.check_open()?;
         if record.is_empty() || record.len() > RECORD_BYTES_MAX {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -371,10 +429,15 @@ impl Storage for Directory {
     }
 
     fn flush(&mut self) -> Result<Work> {
+        self.check_open()?;
         let file = self.journal.try_clone();
         let file = file.map_err(|error| self.io("flush the journal", &error))?;
+        let file = Kept::new(file, &self.canary);
         let (path, unflushed) = (self.path.clone(), self.unflushed.clone());
         Ok(Box::new(move || {
+            if file.canary.look() {
+                return Err(canary::gone());
+            }
             let flush = || {
                 let mut unflushed = unflushed.lock();
                 for (_, before) in &*unflushed {
@@ -396,9 +459,11 @@ impl Storage for Directory {
     }
 
     fn checkpoint(&mut self, snapshot: Vec<u8>) -> Result<Work> {
+        self.check_open()?;
         let number = self.number + 1;
         let journal = Self::open_journal(&self.path, number, true)
             .map_err(|error| self.io("begin a journal", &error))?;
+        let journal = Kept::new(journal, &self.canary);
         let before = std::mem::replace(&mut self.journal, journal);
         self.unflushed.lock().push((self.number, before));
         self.number = number;
@@ -407,7 +472,10 @@ impl Storage for Directory {
         let (path, lock) = (self.path.clone(), self.lock.clone());
         let unflushed = self.unflushed.clone();
         Ok(Box::new(move || {
-            let _one_at_a_time = lock.lock();
+            let one_at_a_time = lock.lock();
+            if one_at_a_time.file.canary.look() {
+                return Err(canary::gone());
+            }
             let written = write_snapshot(&path, number, &snapshot);
             if written.is_ok() {
                 // The snapshot has what is in those.

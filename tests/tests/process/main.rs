@@ -16,3 +16,4 @@ mod launch;
 mod nodes;
 mod registry_loss;
 mod service;
+mod unread;

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use distflow_tests::{LIMIT, distflow_program, free_port, wait_until};
 
-use crate::brokers::{Broker, Instance, Kind};
+use crate::brokers::{Broker, Instance, Kind, OfBroker, block_on};
 
 fn distflow(arguments: &[&str]) -> Output {
     Command::new(distflow_program())
@@ -189,9 +189,12 @@ fn what_is_wrong_is_said() {
         ),
     ] {
         let output = distflow(&arguments);
-        // What the parser of arguments refuses has a code of its own; see docs/operations.md.
-        let is_parsed = !["--key-file", "invalid value 'x'"].contains(&words);
-        let code = if is_parsed { 1 } else { 2 };
+        // docs/operations.md
+        let code = match words {
+            "no session of this id" | "password file" | "Unknown session command: play" => 1,
+            "not reached in time" => 6,
+            _ => 2,
+        };
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         let said = text(&output.stderr);
         assert!(said.contains(words), "{arguments:?}: {said}");
@@ -205,11 +208,11 @@ fn what_is_wrong_is_said() {
         "--mqtt5-port",
         &free,
     ]);
-    assert_eq!(twice.status.code(), Some(1));
+    assert_eq!(twice.status.code(), Some(3));
     assert!(text(&twice.stderr).contains(&free));
     let port = broker.port.to_string();
     let taken = distflow(&["broker", "start", "--mqtt-port", &port]);
-    assert_eq!(taken.status.code(), Some(1));
+    assert_eq!(taken.status.code(), Some(3));
     assert!(
         text(&taken.stderr).contains(&port),
         "{}",
@@ -258,4 +261,52 @@ fn a_signal_ends_a_command_that_still_connects() {
             "{arguments:?}: {said}"
         );
     }
+}
+
+#[test]
+fn a_session_whose_output_nobody_reads_goes_on() {
+    let broker = Broker::start(Kind::InTheBox);
+    let mut command = Command::new(distflow_program());
+    command.args(["session", "create", "--json", "--id", "s-1", "--max", "5"]);
+    command.args(["--model", "Forest", "--broker", &broker.url()]);
+    command.stdin(std::process::Stdio::null());
+    let (out, to_out) = std::io::pipe().unwrap();
+    let descriptor = std::os::fd::AsRawFd::as_raw_fd(&to_out);
+    // SAFETY: the descriptor is open, and the call changes its size only.
+    let size = unsafe { libc::fcntl(descriptor, libc::F_SETPIPE_SZ, 4096) };
+    assert!(size > 0);
+    command.stdout(to_out);
+    let mut creator = command.spawn().unwrap();
+    drop(command);
+    // More than its pipe holds is said of who joins and what they send.
+    let sessions = broker.sessions();
+    block_on(async {
+        let member = loop {
+            if let Ok(member) = sessions.join("s-1").await {
+                break member;
+            }
+        };
+        for _ in 0..40 {
+            member.publish("note", vec![b'x'; 1_000]).await.unwrap();
+        }
+        for _ in 0..3 {
+            let other = sessions.join("s-1").await.unwrap();
+            other.leave().await;
+        }
+        member.leave().await;
+    });
+    // SAFETY: the process is a child of this one that was not waited for.
+    unsafe { libc::kill(creator.id() as i32, libc::SIGTERM) };
+    let mut status = None;
+    assert!(wait_until(LIMIT, || {
+        status = creator.try_wait().unwrap();
+        status.is_some()
+    }));
+    // It says that not all was printed.
+    assert_eq!(status.unwrap().code(), Some(1));
+    drop(out);
+    block_on(async {
+        let kept = broker.retained("s-1").await;
+        assert!(kept.is_empty(), "{kept:?}");
+    });
 }
