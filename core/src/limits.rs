@@ -260,6 +260,9 @@ pub const SESSION_MODEL_BYTES_MAX: usize = 255;
 pub const SESSION_MEMBERS_MAX: usize = 1_024;
 /// Size of a message about a session; longer ones are ignored and counted.
 pub const SESSION_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// Bytes of messages that wait while something is being said to a broker, which takes nothing as long as it
+/// has acknowledged nothing; beyond that the connection is ended.
+pub const LINK_HEARD_BYTES_MAX: usize = 64 << 20;
 /// Sessions in a list; further ones are ignored and counted.
 pub const SESSION_LIST_MAX: usize = 1_024;
 /// Seconds of a countdown: a day.

@@ -1,7 +1,7 @@
 //! `distflow broker`: a broker for games on a LAN.
 
 use crate::cli::args::{BrokerCommand, BrokerStart};
-use crate::cli::output::{self, WRONG_USE, err_line, out_line};
+use crate::cli::output::{WRONG_USE, err_line, out_line};
 
 /// What a broker prints when it serves, before its address.
 pub(super) const READY_LINE: &str = "Broker started on ";
@@ -31,6 +31,8 @@ pub(super) fn run(command: &BrokerCommand, json: bool) -> u8 {
 
 #[cfg(feature = "broker")]
 fn serve(options: &BrokerStart, json: bool) -> u8 {
+    use crate::cli::output;
+
     match start(options) {
         Err(error) => {
             err_line(&format!("Error: {error}"));

@@ -36,6 +36,16 @@ pub(super) enum Said {
     },
 }
 
+impl Said {
+    /// What it takes while it waits.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Message { topic, payload, .. } => topic.len() + payload.len() + size_of::<Self>(),
+            _ => 0,
+        }
+    }
+}
+
 /// The version of the protocol that a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spoken {

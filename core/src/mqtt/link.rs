@@ -11,6 +11,7 @@ use super::library::{Connection, Publication, Said};
 use super::refusal::Stage;
 use super::silence::Topical;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::LINK_HEARD_BYTES_MAX;
 
 /// What happens on a link.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ pub struct Link {
     connected_at: Option<Instant>,
     /// What has come while something was being said.
     heard: VecDeque<Said>,
+    heard_bytes: usize,
     attempts: u32,
     /// When the next connection is tried. Kept here, so that a wait that is given up is not begun anew.
     retry_at: Option<tokio::time::Instant>,
@@ -95,6 +97,7 @@ impl Link {
             is_connected: false,
             connected_at: None,
             heard: VecDeque::new(),
+            heard_bytes: 0,
             attempts: 0,
             retry_at: None,
             refused: None,
@@ -148,7 +151,10 @@ impl Link {
                 continue;
             };
             let heard = match self.heard.pop_front() {
-                Some(heard) => Some(heard),
+                Some(heard) => {
+                    self.heard_bytes -= heard.bytes();
+                    Some(heard)
+                }
                 None => hear.recv().await,
             };
             match heard {
@@ -244,6 +250,7 @@ impl Link {
         self.is_connected = false;
         self.connection = None;
         self.heard.clear();
+        self.heard_bytes = 0;
         // One that ends soon counts as one that failed: two of one id would evict each other for ever.
         let since = self.connected_at.take();
         if since.is_some_and(|since| since.elapsed() >= STABLE) {
@@ -294,11 +301,30 @@ impl Link {
                 biased;
                 said = &mut saying => return said,
                 heard = hear.recv() => match heard {
-                    Some(heard) => self.heard.push_back(heard),
+                    Some(heard) => {
+                        self.heard_bytes += heard.bytes();
+                        self.heard.push_back(heard);
+                        if self.heard_bytes > LINK_HEARD_BYTES_MAX {
+                            break;
+                        }
+                    }
                     None => return Err(closed()),
                 },
             }
         }
+        // What comes first when this is asked for an event is that it is over.
+        let text = format!(
+            "the broker sent {} MiB and acknowledged nothing",
+            self.heard_bytes >> 20
+        );
+        let error = Error::new(ErrorKind::ConnectionFailed, text);
+        self.heard = VecDeque::from([Said::Ended {
+            error: error.clone(),
+            stage: Stage::Answered,
+            owed: None,
+        }]);
+        self.heard_bytes = 0;
+        Err(error)
     }
 
     /// Subscribes with quality of service 1.

@@ -171,7 +171,7 @@ fn retained_messages_are_kept_in_a_folder() {
     let mut other = Command::new(distflow_program());
     other.args(["broker", "start", "--mqtt-port", "0", "--keep", text(&kept)]);
     let output = other.output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
         said.contains("another broker keeps its messages in"),
@@ -212,7 +212,7 @@ fn users_have_passwords_and_rules() {
     };
     mode(0o644);
     let output = wrong.output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("chmod 600"));
     mode(0o600);
     let (_broker, place) = start(&["--users", text(&users), "--rules", text(&rules)]);

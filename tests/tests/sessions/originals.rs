@@ -9,13 +9,14 @@ use distflow_core::session::{Document, State, Vocabulary};
 use distflow_core::sessions::{instance_id, moment};
 
 use crate::brokers::{Broker, OfBroker, block_on, on_both};
-use crate::people::{count, create, room_for, until};
+use crate::people::{count, create, room_for, shows, until};
 
 on_both!(
     originals_join_ours,
     ours_join_sessions_of_originals,
     planned_peers_join_ours,
     a_game_of_an_original_is_left_alone,
+    a_session_of_an_original_may_have_any_letters_in_its_id,
 );
 
 /// One of them: it takes whatever document arrives, and writes its own over it.
@@ -42,6 +43,29 @@ impl Original {
         };
         let topic = original.topic();
         original.link.subscribe(topic).await.unwrap();
+        original
+    }
+
+    /// One that has created a session.
+    async fn create(broker: &Broker, session: &str) -> Self {
+        let mut original = Self::start(broker, session, Vocabulary::Running).await;
+        original.show_presence().await;
+        let local = moment().local;
+        original.document = Some(Document {
+            session_id: session.to_owned(),
+            creator: original.id.clone(),
+            model_name: "Original".to_owned(),
+            state: Some(State::Open),
+            members: vec![original.id.clone()],
+            version: 1,
+            last_heartbeat: Some(local),
+            created_at: Some(local),
+            last_updated: Some(local),
+            players_min: 1,
+            players_max: 4,
+            writer: None,
+        });
+        original.publish().await;
         original
     }
 
@@ -158,24 +182,7 @@ fn planned_peers_join_ours(broker: &mut Broker) {
 fn ours_join_sessions_of_originals(broker: &mut Broker) {
     block_on(async {
         let id = format!("s-{}", instance_id());
-        let mut original = Original::start(broker, &id, Vocabulary::Running).await;
-        original.show_presence().await;
-        let local = moment().local;
-        original.document = Some(Document {
-            session_id: id.clone(),
-            creator: original.id.clone(),
-            model_name: "Original".to_owned(),
-            state: Some(State::Open),
-            members: vec![original.id.clone()],
-            version: 1,
-            last_heartbeat: Some(local),
-            created_at: Some(local),
-            last_updated: Some(local),
-            players_min: 1,
-            players_max: 4,
-            writer: None,
-        });
-        original.publish().await;
+        let mut original = Original::create(broker, &id).await;
         let sessions = broker.sessions();
         let (two, three) = {
             let joining = async { tokio::join!(sessions.join(&id), sessions.join(&id)) };
@@ -257,5 +264,44 @@ fn a_game_of_an_original_is_left_alone(broker: &mut Broker) {
         let kept = broker.retained(&id).await;
         assert!(kept.contains(&format!("{id}/session_state")), "{kept:?}");
         ours.leave().await;
+    });
+}
+
+/// Ours write ids in letters that every broker takes; originals write them as they are.
+fn a_session_of_an_original_may_have_any_letters_in_its_id(broker: &mut Broker) {
+    const ID: &str = "Game 1.a";
+    block_on(async {
+        let mut original = Original::create(broker, ID).await;
+        let sessions = broker.sessions();
+        let watching = sessions.observe(ID).await.unwrap();
+        let list = sessions.list().await.unwrap();
+        shows(&list, None, &["Original (1/1-4 instances (Ready))"]).await;
+        assert_eq!(list.sessions().1[0].session_id, ID);
+        count(&watching, 1).await;
+        let member = {
+            let joining = sessions.join(ID);
+            tokio::pin!(joining);
+            loop {
+                tokio::select! {
+                    member = &mut joining => break member.unwrap(),
+                    event = original.link.next() => {
+                        if let LinkEvent::Message { payload, .. } = event {
+                            original.document = Some(Document::parse(&payload, 0).unwrap());
+                        }
+                    }
+                }
+            }
+        };
+        assert_eq!(member.id(), ID);
+        count(&watching, 2).await;
+        // What is said in the session is seen under that spelling, too.
+        member.publish("move", b"1".to_vec()).await.unwrap();
+        until(
+            &watching,
+            |event| matches!(event, Event::Game { name, .. } if name == "move"),
+        )
+        .await;
+        member.leave().await;
+        count(&watching, 1).await;
     });
 }

@@ -288,3 +288,49 @@ fn a_program_that_goes_on_calling_is_connected_again(broker: &mut Broker) {
         count(&seen, 1).await;
     });
 }
+
+/// It takes a connection, and reads, but acknowledges nothing; what it says has no end.
+#[test]
+fn a_broker_that_only_talks_is_let_go() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Ends with the process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reads = stream.try_clone().unwrap();
+            std::thread::spawn(move || {
+                let mut writes = stream;
+                let payload = vec![b'x'; 60_000];
+                let mut publish = vec![0x30];
+                let length = 3 + payload.len();
+                publish.extend([
+                    (length % 128) as u8 | 0x80,
+                    (length / 128 % 128) as u8 | 0x80,
+                ]);
+                publish.extend([(length >> 14) as u8, 0, 1, b't']);
+                publish.extend(payload);
+                let _ = writes.write_all(&[0x20, 2, 0, 0]);
+                while writes.write_all(&publish).is_ok() {}
+            });
+            std::thread::spawn(move || std::io::copy(&mut reads, &mut std::io::sink()));
+        }
+    });
+    let mut options = BrokerOptions::parse(&format!("mqtt://127.0.0.1:{port}")).unwrap();
+    options.version = Version::V311;
+    block_on(async {
+        let mut link = Link::new(options, "one".to_owned(), None, 1).unwrap();
+        assert!(matches!(link.next().await, LinkEvent::Connected));
+        let failed = loop {
+            // What is not acknowledged fills what may be under way, and then this waits.
+            if let Err(error) = link.publish("t".to_owned(), b"1".to_vec(), false, 1).await {
+                break error;
+            }
+        };
+        assert!(
+            failed.message().contains("acknowledged nothing"),
+            "{failed}"
+        );
+        assert!(matches!(link.next().await, LinkEvent::Disconnected(_)));
+        assert!(matches!(link.next().await, LinkEvent::Connected));
+    });
+}

@@ -53,7 +53,7 @@ impl Store {
         let lock = File::create(&lock_path).map_err(|error| failed("write", &lock_path, &error))?;
         lock.try_lock().map_err(|_| {
             let text = format!("another broker keeps its messages in {}", folder.display());
-            Error::new(ErrorKind::Busy, text)
+            Error::new(ErrorKind::AlreadyRunning, text)
         })?;
         // Of a broker that was ended while it wrote.
         let _ = std::fs::remove_file(folder.join(NEW_NAME));

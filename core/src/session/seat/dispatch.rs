@@ -32,7 +32,7 @@ impl Seat {
     ) -> bool {
         let is_mine = |session: &&str| *session == self.topics.session();
         match topic {
-            Topic::State { session } | Topic::PlannedState { session } if is_mine(session) => {
+            Topic::State { session } | Topic::PlannedState { session } if self.is_mine(session) => {
                 let is_planned = matches!(topic, Topic::PlannedState { .. });
                 if payload.is_empty() {
                     self.is_emptied |= !is_planned;
@@ -46,6 +46,7 @@ impl Seat {
                 self.last_payload.extend_from_slice(payload);
                 match Document::parse(payload, now.offset_s) {
                     Ok(document) if document.session_id == *session => {
+                        self.note_spelling(session);
                         self.is_emptied = false;
                         self.on_document(document, is_planned, now);
                         true

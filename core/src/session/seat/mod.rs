@@ -10,6 +10,7 @@ mod member;
 mod names;
 mod original;
 mod roles;
+mod spelling;
 mod timing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,6 +23,7 @@ use self::member::Member;
 use self::names::Names;
 use self::original::Beside;
 use self::roles::Repeats;
+use self::spelling::Spelling;
 pub use self::timing::Timing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::date::{LocalTime, Moment};
@@ -86,6 +88,7 @@ pub struct Seat {
     beside: Beside,
     election: Election,
     names: Names,
+    spelling: Spelling,
     repeats: Repeats,
     /// All instances that were ever seen in it: their topics are emptied at the end.
     known: BTreeSet<String>,
@@ -140,6 +143,7 @@ impl Seat {
             beside: Beside::default(),
             election: Election::default(),
             names: Names::default(),
+            spelling: Spelling::default(),
             repeats: Repeats::default(),
             known: BTreeSet::new(),
             known_players: BTreeSet::new(),
@@ -157,7 +161,9 @@ impl Seat {
     ///
     /// Error: `invalid_argument`, as for all seats, for ids that can't be levels of a topic.
     pub fn observe(session: &str, me: &str, timing: Timing, random: u64) -> Result<Self> {
-        Self::new(session, me, timing, random)
+        let mut seat = Self::new(session, me, timing, random)?;
+        seat.spelling = Spelling::of(session, &seat.topics);
+        Ok(seat)
     }
 
     /// The next thing to do.
@@ -316,15 +322,7 @@ impl Seat {
         self.beside.connected();
         self.election.connected();
         self.alive_at_ms = now.mono_ms;
-        let session = self.topics.session();
-        for filter in [
-            // The presence of others comes only to who needs it; the order matters: what the
-            // broker has kept comes before what is published then.
-            self.topics.planned_state(),
-            format!("{session}/+"),
-            self.topics.every("player_registration"),
-            self.topics.every("player_reservation"),
-        ] {
+        for filter in Self::filters(&self.topics) {
             self.actions.push_back(Action::Subscribe(filter));
         }
         if self.creator.is_some() {
@@ -336,7 +334,19 @@ impl Seat {
             self.member_connected(now);
         }
         self.watch_original();
+        self.spelling_connected(now);
         self.repeat_wishes(now);
+    }
+
+    /// What every seat listens to. The presence of others comes only to who needs it; the order matters:
+    /// what the broker has kept comes before what is published then.
+    fn filters(topics: &Topics) -> [String; 4] {
+        [
+            topics.planned_state(),
+            format!("{}/+", topics.session()),
+            topics.every("player_registration"),
+            topics.every("player_reservation"),
+        ]
     }
 
     fn subscribe_as_creator(&mut self) {
@@ -445,6 +455,7 @@ impl Seat {
             return;
         }
         self.repeat_to_originals(now);
+        self.tick_spelling(now);
         if self.creator.is_some() {
             self.tick_creator(now);
         } else if self.member.is_some() {
@@ -465,7 +476,7 @@ impl Seat {
             (None, Some(_)) => self.member_deadline_ms(),
             (None, None) => self.loss_ms(),
         };
-        earliest([of_role, self.repeats.at_ms])
+        earliest([of_role, self.repeats.at_ms, self.spelling.at_ms()])
     }
 
     /// When the creator counts as lost unless it is heard of. Who only looks can't tell whether its
