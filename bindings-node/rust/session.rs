@@ -350,7 +350,7 @@ impl NativeSessionList {
         self.inner.get().is_ok_and(|list| list.is_connected())
     }
 
-    /// How much of what is on the broker the list has.
+    /// Completeness of the list: how much of what is on the broker it has.
     #[napi(catch_unwind)]
     pub fn completeness(&self) -> napi::Result<String> {
         let list = self.inner.get().map_err(|error| failure::thrown(&error))?;

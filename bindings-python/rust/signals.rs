@@ -86,7 +86,7 @@ impl Bell {
         Ok(bell)
     }
 
-    /// Whether it was made in this process, and the program has not closed all its descriptors.
+    /// Tells whether the pipe was made in this process, and the program has not closed its descriptors.
     fn is_good(&self) -> bool {
         !self.watched.is_foreign()
             && self.identity.is_some()
@@ -97,7 +97,7 @@ impl Bell {
 /// Takes the interpreter's word of signals for the length of a wait.
 pub struct Signals {
     bell: Arc<Bell>,
-    /// What the program had set.
+    /// Wake-up descriptor that the program had set before.
     before: i32,
 }
 

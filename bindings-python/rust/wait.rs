@@ -145,7 +145,7 @@ impl Deadline {
         Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    /// What is left of the time; `None` without a limit.
+    /// Time left until the deadline; `None` without a limit.
     pub fn left(&self) -> Option<Duration> {
         let left = |at: Instant| at.saturating_duration_since(Instant::now());
         self.0.map(left)

@@ -6,6 +6,8 @@
 //! anything of the network: if it is not the one that it was, nothing may be touched any more.
 
 use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -87,6 +89,53 @@ impl Canary {
             return true;
         }
         false
+    }
+}
+
+/// An object with a descriptor, which is not dropped once the host has closed the descriptor: its number
+/// is one of the host's by then.
+#[derive(Debug)]
+pub struct Owned<T> {
+    object: ManuallyDrop<T>,
+    canary: Arc<Canary>,
+}
+
+impl<T> Owned<T> {
+    /// Takes an object whose descriptor was opened after the canary's.
+    pub fn new(object: T, canary: &Arc<Canary>) -> Self {
+        Self {
+            object: ManuallyDrop::new(object),
+            canary: canary.clone(),
+        }
+    }
+
+    /// Looks whether the host has closed the descriptor, which asks the system. To be called before
+    /// anything is done with it.
+    pub fn is_gone(&self) -> bool {
+        self.canary.look()
+    }
+}
+
+impl<T> Deref for Owned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.object
+    }
+}
+
+impl<T> DerefMut for Owned<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.object
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if !self.is_gone() {
+            // SAFETY: it is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.object) };
+        }
     }
 }
 

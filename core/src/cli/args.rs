@@ -361,7 +361,7 @@ pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
     }
 }
 
-/// What is wrong with an option that was given to a command on which it has no effect.
+/// Error text for an option that was given to a command on which it has no effect.
 pub(super) fn without_effect(matches: &clap::ArgMatches) -> Option<String> {
     let (group, inner) = matches.subcommand()?;
     let used: &[&str] = match group {

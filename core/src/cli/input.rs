@@ -39,7 +39,7 @@ impl Lines {
         Ok((lines, Ending(ending)))
     }
 
-    /// Whether it was told to end, and has noticed.
+    /// Tells whether reading was told to end, and has noticed.
     pub fn is_ending(&self) -> bool {
         self.is_ending
     }

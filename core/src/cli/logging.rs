@@ -1,4 +1,4 @@
-//! What the command line logs, and where: lines of text or JSON on standard error.
+//! Log of the command line: lines of text or JSON on standard error.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use tracing_subscriber::prelude::*;
 use super::output::{err_line, err_text, shown};
 use crate::time::{Clock, iso8601};
 
-/// Whether lines of the log are objects.
+/// Format of the log: true for JSON objects, false for text.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn is_json() -> bool {

@@ -1,10 +1,8 @@
 //! The TCP connection under one to a broker.
 
 use std::io;
-use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 
-use crate::canary::Canary;
+use crate::canary::{Canary, Owned};
 
 /// What an address has before the next one is tried beside it (RFC 8305).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -42,7 +40,7 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<Socket> {
             Some(Ok(Ok(stream))) => {
                 // What is said shortly after something else is not to wait for its acknowledgement.
                 stream.set_nodelay(true)?;
-                return Ok(Socket::new(stream, canary));
+                return Ok(Socket(Owned::new(stream, &canary)));
             }
             Some(Ok(Err(error))) => failure = Some(error),
             Some(Err(_)) | None => {}
@@ -53,32 +51,13 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<Socket> {
 /// A connection that is left alone once the host has closed the library's descriptors: what would be
 /// written then, or closed, would be a file of the host's. Nothing happens on it any more.
 #[derive(Debug)]
-pub(super) struct Socket {
-    stream: ManuallyDrop<TcpStream>,
-    canary: Arc<Canary>,
-}
+pub(super) struct Socket(Owned<TcpStream>);
 
 impl Socket {
-    fn new(stream: TcpStream, canary: Arc<Canary>) -> Self {
-        Self {
-            stream: ManuallyDrop::new(stream),
-            canary,
-        }
-    }
-
     /// The stream, as long as it is the library's.
     fn open(self: Pin<&mut Self>) -> Option<Pin<&mut TcpStream>> {
         let this = self.get_mut();
-        (!this.canary.look()).then(|| Pin::new(&mut *this.stream))
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if !self.canary.look() {
-            // SAFETY: it is not used afterwards.
-            unsafe { ManuallyDrop::drop(&mut self.stream) };
-        }
+        (!this.0.is_gone()).then(|| Pin::new(&mut *this.0))
     }
 }
 
@@ -114,7 +93,7 @@ impl AsyncWrite for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.0.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -217,24 +217,7 @@ fn ours_join_sessions_of_originals(broker: &mut Broker) {
 fn a_game_of_an_original_is_left_alone(broker: &mut Broker) {
     block_on(async {
         let id = format!("s-{}", instance_id());
-        let mut original = Original::start(broker, &id, Vocabulary::Running).await;
-        original.show_presence().await;
-        let local = moment().local;
-        original.document = Some(Document {
-            session_id: id.clone(),
-            creator: original.id.clone(),
-            model_name: "Original".to_owned(),
-            state: Some(State::Open),
-            members: vec![original.id.clone()],
-            version: 1,
-            last_heartbeat: Some(local),
-            created_at: Some(local),
-            last_updated: Some(local),
-            players_min: 1,
-            players_max: 4,
-            writer: None,
-        });
-        original.publish().await;
+        let mut original = Original::create(broker, &id).await;
         let ours = broker.sessions().join(&id).await.unwrap();
         original.sees(|document| document.members.len() == 2).await;
         let document = original.document.as_mut().unwrap();
