@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
@@ -39,11 +38,6 @@ fn borrowed(fd: RawFd) -> ManuallyDrop<File> {
     ManuallyDrop::new(unsafe { File::from_raw_fd(fd) })
 }
 
-fn identity(fd: RawFd) -> Option<(u64, u64)> {
-    let metadata = borrowed(fd).metadata().ok()?;
-    Some((metadata.dev(), metadata.ino()))
-}
-
 // Protects the bell, which is made once a process; held to look or to make it.
 static BELL: Mutex<Option<Arc<Bell>>> = Mutex::new(None);
 
@@ -66,7 +60,7 @@ impl Bell {
         let (write, watched, read) =
             made().map_err(|error| Error::io("cannot make a pair of sockets", &error))?;
         Ok(Self {
-            identity: identity(write.as_raw_fd()),
+            identity: fork::identity(write.as_raw_fd()),
             write,
             read,
             watched: Readable::new(OwnedFd::from(watched))?,
@@ -90,7 +84,7 @@ impl Bell {
     fn is_good(&self) -> bool {
         !self.watched.is_foreign()
             && self.identity.is_some()
-            && self.identity == identity(self.write.as_raw_fd())
+            && self.identity == fork::identity(self.write.as_raw_fd())
     }
 }
 

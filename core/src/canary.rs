@@ -56,7 +56,7 @@ impl Canary {
         let fd = reader.into_raw_fd();
         Ok(Self {
             fd,
-            identity: identity(fd).unwrap_or_default(),
+            identity: fork::identity(fd).unwrap_or_default(),
             generation: fork::generation(),
             is_gone: AtomicBool::new(false),
         })
@@ -83,7 +83,7 @@ impl Canary {
             return true;
         }
         #[cfg(unix)]
-        if identity(self.fd) != Some(self.identity) {
+        if fork::identity(self.fd) != Some(self.identity) {
             self.is_gone.store(true, Ordering::Release);
             tracing::error!("the host has closed descriptors of distflow: what was open is closed");
             return true;
@@ -136,22 +136,6 @@ impl<T> Drop for Owned<T> {
             // SAFETY: it is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.object) };
         }
-    }
-}
-
-/// Device and number of what a descriptor stands for; `None` when it is closed.
-#[cfg(unix)]
-fn identity(fd: i32) -> Option<(u64, u64)> {
-    let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: the struct is writable, and read only when the call has filled it in.
-    unsafe {
-        if libc::fstat(fd, stat.as_mut_ptr()) != 0 {
-            return None;
-        }
-        let stat = stat.assume_init();
-        // The types differ from system to system.
-        #[allow(clippy::unnecessary_cast)]
-        Some((stat.st_dev as u64, stat.st_ino as u64))
     }
 }
 

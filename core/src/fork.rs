@@ -34,6 +34,7 @@ mod unix {
     /// entry is gone.
     struct Slot {
         fd: AtomicI32,
+        device: AtomicU64,
         inode: AtomicU64,
     }
 
@@ -41,6 +42,7 @@ mod unix {
         const fn new() -> Self {
             Self {
                 fd: AtomicI32::new(FREE),
+                device: AtomicU64::new(0),
                 inode: AtomicU64::new(0),
             }
         }
@@ -50,7 +52,9 @@ mod unix {
             if self.fd.compare_exchange(FREE, TAKEN, order, order).is_err() {
                 return false;
             }
-            self.inode.store(inode(fd).unwrap_or(0), Ordering::Relaxed);
+            let (device, inode) = identity(fd).unwrap_or_default();
+            self.device.store(device, order);
+            self.inode.store(inode, order);
             self.fd.store(fd, Ordering::Release);
             true
         }
@@ -58,7 +62,9 @@ mod unix {
         /// Closes the socket in a child. Only what is async-signal-safe.
         fn close(&self) {
             let fd = self.fd.swap(FREE, Ordering::Acquire);
-            if fd >= 0 && inode(fd) == Some(self.inode.load(Ordering::Relaxed)) {
+            let order = Ordering::Relaxed;
+            let entered = (self.device.load(order), self.inode.load(order));
+            if fd >= 0 && identity(fd) == Some(entered) {
                 // SAFETY: close is async-signal-safe; the objects that own these descriptors
                 // are never touched or dropped in the child (every entry checks first).
                 unsafe { libc::close(fd) };
@@ -66,15 +72,18 @@ mod unix {
         }
     }
 
-    /// The number of what a descriptor stands for; `None` when it is closed.
-    fn inode(fd: RawFd) -> Option<u64> {
+    /// Device and number of what a descriptor stands for; `None` when it is closed. Async-signal-safe.
+    pub fn identity(fd: RawFd) -> Option<(u64, u64)> {
         let mut stat = std::mem::MaybeUninit::<libc::stat>::zeroed();
         // SAFETY: the struct is writable, and read only when the call has filled it in.
         unsafe {
-            let is_open = libc::fstat(fd, stat.as_mut_ptr()) == 0;
-            // The type differs from system to system.
+            if libc::fstat(fd, stat.as_mut_ptr()) != 0 {
+                return None;
+            }
+            let stat = stat.assume_init();
+            // The types differ from system to system.
             #[allow(clippy::unnecessary_cast)]
-            is_open.then(|| stat.assume_init().st_ino as u64)
+            Some((stat.st_dev as u64, stat.st_ino as u64))
         }
     }
 
@@ -123,9 +132,9 @@ mod unix {
 }
 
 #[cfg(unix)]
-pub use unix::CloseInChild;
-#[cfg(unix)]
 use unix::install;
+#[cfg(unix)]
+pub use unix::{CloseInChild, identity};
 
 #[cfg(not(unix))]
 fn install() {}

@@ -111,7 +111,10 @@ fn a_last_record_that_is_not_whole_is_cut_off_and_damage_is_told() {
 fn a_folder_belongs_to_one_broker() {
     let folder = Folder::new();
     let (store, _) = open(&folder.0);
-    assert_eq!(Store::open(&folder.0).unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(
+        Store::open(&folder.0).unwrap_err().kind(),
+        ErrorKind::AlreadyRunning
+    );
     drop(store);
     open(&folder.0);
 }
