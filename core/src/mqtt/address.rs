@@ -91,7 +91,8 @@ impl BrokerOptions {
                 )));
             }
         };
-        if has_raw_secret(rest) {
+        let is_web = matches!(transport, Transport::WebSocket | Transport::SecureWebSocket);
+        if has_raw_secret(rest, is_web) {
             return Err(invalid(
                 "in the user or the password of a broker's URL, '/', '?' and '#' must be written as %2F, %3F \
                  and %23"
@@ -107,7 +108,6 @@ impl BrokerOptions {
             None => (None, authority),
         };
         let (host, port) = host_and_port(place)?;
-        let is_web = matches!(transport, Transport::WebSocket | Transport::SecureWebSocket);
         // What stands there may be a secret: its names say enough.
         if let Some((_, query)) = path.split_once('?').filter(|_| !is_web) {
             let names: Vec<&str> = query
@@ -226,14 +226,14 @@ impl BrokerOptions {
     }
 }
 
-/// Whether a user or a password ends the part that it stands in: there is an '@' behind that end, and
-/// nothing before it that could be a host with a port.
-fn has_raw_secret(rest: &str) -> bool {
+/// Tells whether a user or a password has a letter that ends the part which it stands in: there is an
+/// '@' behind that letter. Before a path, which only a WebSocket has, stands a host.
+fn has_raw_secret(rest: &str, is_web: bool) -> bool {
     let Some(end) = rest.find(['/', '?', '#']) else {
         return false;
     };
     let (authority, behind) = rest.split_at(end);
-    let is_place = authority.contains('@') || host_and_port(authority).is_ok();
+    let is_place = authority.contains('@') || (is_web && host_and_port(authority).is_ok());
     behind.contains('@') && !is_place
 }
 
@@ -314,6 +314,7 @@ mod tests {
             ("mqtt://u:secret@b:70000", "1 to 65535, not 70000"),
             ("mqtt://u:secret", "1 to 65535, not what was given"),
             ("mqtt://u:se/secret@b", "written as %2F"),
+            ("mqtt://u:12/secret@b", "written as %2F"),
             ("wss://u:secret#@b", "written as %2F"),
             ("mqtt://u:secret@b:0", "1 to 65535"),
             ("mqtt://u:secret@b/path", "has no path"),
