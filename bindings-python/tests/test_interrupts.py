@@ -252,3 +252,25 @@ node.close()
     )
     code, out, err = program.end()
     assert (code, out) == (0, "from the handler\n"), err
+
+
+def test_what_a_wait_imports_is_imported_where_no_signal_comes(pmd: distflow.Pmd, run: Run) -> None:
+    program = run(
+        """
+import sys, _thread
+import distflow
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "distflow.types":
+            print("main" if _thread.get_ident() == main else "another")
+sys.meta_path.insert(0, Finder())
+main = _thread.get_ident()
+node = distflow.Node(pmd_port=int(sys.argv[1]), auto_start=False)
+assert "distflow.types" not in sys.modules
+other = distflow.Node(pmd_port=int(sys.argv[1]), auto_start=False)
+print(node.next_event().peer.node_id == other.node_id)
+""",
+        str(pmd.port),
+    )
+    out, err = program.process.communicate(timeout=60)
+    assert (program.process.returncode, out) == (0, "another\nTrue\n"), err

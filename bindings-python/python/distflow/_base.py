@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
+import _thread
+
 from . import _distflow, _launcher, _log, _options
 from .errors import InvalidArgumentError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import ModuleType
     from typing import Any, Optional
 
     from .options import NodeOptions
     from .types import Payload, Peer, Stats
 
 
-def peer(row: Mapping[str, Any]) -> Peer:
-    """A peer from the native module's row. Like the next ones, it imports what it needs when the
-    first one comes: starting a node shall not wait for it."""
-    from . import types
+_types: Optional[ModuleType] = None
 
-    return types.peer(row)
+
+def _import_types() -> Any:
+    """The module ``types``, imported when first needed: starting a node shall not wait for it.
+
+    On a thread of its own: what a signal handler raises in the middle of an import comes out as
+    something else, and a wait that it ends would fail with that.
+    """
+    global _types
+    if _types is None:
+        ended = _thread.allocate_lock()
+        ended.acquire()
+
+        def load() -> None:
+            try:
+                __import__(f"{__package__}.types")
+            finally:
+                ended.release()
+
+        try:
+            _thread.start_new_thread(load, ())
+        except RuntimeError:
+            # No room for a thread, or the interpreter ends.
+            ended.release()
+        ended.acquire()
+        from . import types
+
+        _types = types
+    return _types
+
+
+def peer(row: Mapping[str, Any]) -> Peer:
+    """A peer from the native module's row."""
+    made: Peer = _import_types().peer(row)
+    return made
 
 
 def event(row: Sequence[Any]) -> Any:
     """An event from the native module's row."""
-    from . import types
-
-    return types.event(row)
+    return _import_types().event(row)
 
 
 def event_name(name: str, of: str) -> str:
@@ -34,9 +65,7 @@ def event_name(name: str, of: str) -> str:
 
     Error: ``InvalidArgumentError`` for one that does not exist.
     """
-    from . import types
-
-    events: Mapping[str, object] = getattr(types, of)
+    events: Mapping[str, object] = getattr(_import_types(), of)
     if name not in events:
         raise InvalidArgumentError(f"there is no event {name!r}: {', '.join(events)}")
     return name.replace("_", ":")
