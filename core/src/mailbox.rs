@@ -99,6 +99,7 @@ impl<T> Mailbox<T> {
 
     fn has_room(&self, weight: usize) -> bool {
         self.items.is_empty()
+            || crate::plant::active("mailbox_unbounded")
             || (self.items.len() < self.config.messages_max
                 && self.bytes + weight <= self.config.bytes_max)
     }
@@ -240,6 +241,12 @@ mod tests {
         assert_eq!(mailbox.push(2, 1), Pushed::Dropped);
         assert_eq!(mailbox.pop(), Some(1));
         assert_eq!(mailbox.push(3, 1), Pushed::Queued);
+    }
+
+    #[cfg(feature = "plants")]
+    #[test]
+    fn the_planted_bug_is_found() {
+        crate::plant::turns_red("mailbox_unbounded", policies_at_the_bound);
     }
 
     proptest! {

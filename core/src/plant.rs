@@ -24,6 +24,15 @@ mod switch {
 #[cfg(feature = "plants")]
 pub use switch::{active, set};
 
+/// Fails unless a test fails while a planted bug is on.
+#[cfg(all(test, feature = "plants"))]
+pub(crate) fn turns_red(name: &'static str, test: impl FnOnce()) {
+    set(name);
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+    set("");
+    assert!(outcome.is_err(), "{name} leaves its test green");
+}
+
 /// Whether the planted bug of that name is on.
 #[cfg(not(feature = "plants"))]
 #[inline(always)]

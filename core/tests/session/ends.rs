@@ -9,7 +9,7 @@ use crate::original::{Generation, Mixed};
 use crate::world::{SESSION, World, name};
 
 #[test]
-fn a_creator_that_leaves_leaves_nothing_behind() {
+pub fn a_creator_that_leaves_leaves_nothing_behind() {
     // Alone, with members, and after it had closed the session before.
     for members in [0, 3] {
         for closes_before in [false, true] {
@@ -129,7 +129,7 @@ fn topics_of(session: &str, player: &str) -> Vec<String> {
 }
 
 #[test]
-fn names_are_no_letters_of_a_broker_s_language() {
+pub fn names_are_no_letters_of_a_broker_s_language() {
     for session in ["a b", "a.b", "x*y>z", "50%", "Ödön", "a%2Fb"] {
         for player in ["Player 1", "a/b", "+", "#", "a.b", "50%25", "Ö"] {
             let topics = topics_of(session, player);
@@ -273,7 +273,7 @@ fn the_list_is_complete_at_once_where_the_broker_brings_what_it_keeps() {
 }
 
 #[test]
-fn the_list_waits_for_announcements_where_it_does_not() {
+pub fn the_list_waits_for_announcements_where_it_does_not() {
     let mut world = started(&room_for(4));
     world.settle(20_000);
     let seen = list_on(&mut world, false, 8_000);

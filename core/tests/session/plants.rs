@@ -7,11 +7,46 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use distflow_core::plant;
 
 use crate::beside_originals as beside;
-use crate::ends;
 use crate::handing_over::one_continues;
+use crate::{breaks, ends, players, scenarios, walks};
 
-/// The bugs, each with what finds it by a panic.
-const PLANTS: [(&str, fn()); 5] = [
+/// The bugs, each with what finds it by a panic: at least one for each of S1 to S6, S8, S10, S12 to S14 of
+/// `docs/guarantees.md`.
+const PLANTS: [(&str, fn()); 15] = [
+    (
+        "joined_unread",
+        walks::no_join_is_lost_and_nobody_comes_back,
+    ),
+    (
+        "goes_on_talking",
+        ends::a_creator_that_leaves_leaves_nothing_behind,
+    ),
+    (
+        "lease_for_ever",
+        scenarios::a_frozen_member_is_gone_within_20_s,
+    ),
+    ("creator_for_ever", scenarios::creator_loss),
+    ("room_for_all", scenarios::who_finds_no_room_is_told_at_once),
+    (
+        "clocks_compared",
+        breaks::clocks_that_differ_or_are_set_end_nothing,
+    ),
+    (
+        "kept_behind",
+        ends::a_creator_that_leaves_leaves_nothing_behind,
+    ),
+    (
+        "wished_once",
+        players::players_are_asked_for_again_by_who_was_away_and_of_who_was_away,
+    ),
+    (
+        "letters_as_they_are",
+        ends::names_are_no_letters_of_a_broker_s_language,
+    ),
+    (
+        "always_complete",
+        ends::the_list_waits_for_announcements_where_it_does_not,
+    ),
     ("first_claim_wins", || (0..300).for_each(one_continues)),
     (
         "closes_game",

@@ -62,7 +62,7 @@ fn players_go_to_who_asked_first() {
 }
 
 #[test]
-fn players_are_asked_for_again_by_who_was_away_and_of_who_was_away() {
+pub fn players_are_asked_for_again_by_who_was_away_and_of_who_was_away() {
     let mut world = with_members(&room_for(4), 2);
     act(&mut world, 1, |seat, now| seat.reserve("Farmer", now)).unwrap();
     act(&mut world, 1, |seat, now| seat.register("Farmer", now)).unwrap();

@@ -41,7 +41,7 @@ fn leave() {
 }
 
 #[test]
-fn creator_loss() {
+pub fn creator_loss() {
     let mut world = with_members(&room_for(4), 2);
     let at_ms = world.now_ms;
     world.kill(0);
@@ -101,7 +101,7 @@ fn a_killed_member_is_gone_at_once_and_nobody_else() {
 }
 
 #[test]
-fn a_frozen_member_is_gone_within_20_s() {
+pub fn a_frozen_member_is_gone_within_20_s() {
     for wait_ms in [0, 1_000, 4_900] {
         let mut world = with_members(&room_for(4), 2);
         world.settle(wait_ms);
@@ -118,7 +118,7 @@ fn a_frozen_member_is_gone_within_20_s() {
 }
 
 #[test]
-fn who_finds_no_room_is_told_at_once() {
+pub fn who_finds_no_room_is_told_at_once() {
     let mut world = with_members(&room_for(2), 1);
     let late = world.join();
     world.settle(200);

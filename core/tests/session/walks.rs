@@ -117,7 +117,7 @@ fn walks(first: u64, default: u64, one: &Walk) {
 }
 
 #[test]
-fn no_join_is_lost_and_nobody_comes_back() {
+pub fn no_join_is_lost_and_nobody_comes_back() {
     let one = Walk {
         hands_over: false,
         may_restart: false,

@@ -95,7 +95,7 @@ fn may_come(first: u8, version: Option<Version>) -> Result<(), Reason> {
             quality != 3 && (quality > 0 || flags & 8 == 0)
         }
         PUB_REL | SUBSCRIBE | UNSUBSCRIBE => flags == 2,
-        _ => flags == 0,
+        _ => flags == 0 || crate::plant::active("gate_open"),
     };
     if is_right {
         Ok(())
@@ -227,6 +227,12 @@ mod tests {
                 assert_eq!(is_taken(PUBLISH), is_right, "{flags}");
             }
         }
+    }
+
+    #[cfg(feature = "plants")]
+    #[test]
+    fn the_planted_bug_is_found() {
+        crate::plant::turns_red("gate_open", flags_are_those_of_the_type);
     }
 
     #[test]

@@ -143,6 +143,9 @@ impl Retained {
             if !topic.starts_with(start) {
                 return Step::End;
             }
+            if crate::plant::active("retained_cut") && topic.ends_with("/100") {
+                return Step::End;
+            }
             if *turn == 0 {
                 return Step::Later;
             }

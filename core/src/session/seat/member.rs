@@ -136,7 +136,7 @@ impl Seat {
         let (Some(member), Some(document)) = (&mut self.member, &self.document) else {
             return;
         };
-        let is_named = document.has(&self.me);
+        let is_named = document.has(&self.me) || crate::plant::active("joined_unread");
         // Its own entry in a document of the originals counts when it is still there a while later.
         let is_sure = member.verify_at_ms.is_none();
         match member.phase {

@@ -174,7 +174,7 @@ impl Seat {
     /// The next thing that happened. Nothing comes after [`Event::Ended`], [`Event::Refused`] and
     /// [`Event::Failed`]: what tidying up may still bring concerns nobody.
     pub fn pop_event(&mut self) -> Option<Event> {
-        if self.has_said_last {
+        if self.has_said_last && !crate::plant::active("goes_on_talking") {
             self.events.clear();
         }
         let event = self.events.pop_front()?;
@@ -493,6 +493,7 @@ impl Seat {
 
     fn is_creator_lost(&self, now: Moment) -> bool {
         self.loss_ms().is_some_and(|loss_ms| now.mono_ms >= loss_ms)
+            && !crate::plant::active("creator_for_ever")
     }
 
     /// Tells once that the session is over.

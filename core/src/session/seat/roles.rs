@@ -160,7 +160,8 @@ impl Seat {
 
     /// What was wished before the connection broke.
     pub(super) fn repeat_wishes(&mut self, now: Moment) {
-        if !self.is_in() || self.creator.is_some() {
+        let is_creator = self.creator.is_some();
+        if !self.is_in() || is_creator || crate::plant::active("wished_once") {
             return;
         }
         if self.is_online {

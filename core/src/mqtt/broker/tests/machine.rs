@@ -29,6 +29,13 @@ fn messages_reach_who_has_subscribed_once() {
     assert_eq!(world.heard(2)[0].qos, 0);
 }
 
+#[cfg(feature = "plants")]
+#[test]
+fn the_planted_bug_is_found() {
+    let test = all_that_is_retained_is_told_however_much_it_is;
+    crate::plant::turns_red("retained_cut", test);
+}
+
 /// Other brokers cut them off: a list of sessions would miss some.
 #[test]
 fn all_that_is_retained_is_told_however_much_it_is() {

