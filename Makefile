@@ -61,6 +61,7 @@ lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets $(LINTED) -- -D warnings
 	$(CARGO) clippy --locked --workspace --test sessions --test brokers $(LINTED) -- -D warnings
+	$(CARGO) clippy --locked -p distflow-core -p distflow-ffi --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p distflow-core -p distflow-ffi --features distflow-core/cli,distflow-core/broker --lib --no-deps
 
 # The packages are built while the tests of Rust run, which wait for most of their time.

@@ -224,6 +224,7 @@ impl Handle {
 
     /// Ends a future when the time is over. Unlike tokio's, it can be polled on any thread, and by any
     /// executor.
+    #[cfg(feature = "mqtt")]
     pub fn timeout<F: Future>(&self, limit: Duration, future: F) -> tokio::time::Timeout<F> {
         // Only where it is made must it find the clock.
         let _entered = self.0.runtime.enter();
