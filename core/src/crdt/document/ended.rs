@@ -128,19 +128,25 @@ impl Document {
                 seen.push(self.log.seen_by(life)?);
             }
         }
-        // Whoever began a later life wrote nothing more in this one.
-        let mut births: Vec<(&str, u64)> = (self.clock.iter())
-            .filter_map(|(replica, _)| source::life(self.replicas.name(replica)))
+        let mut births: Vec<(&str, u64, ReplicaIndex)> = (self.clock.iter())
+            .filter_map(|(replica, _)| {
+                let (name, birth) = source::life(self.replicas.name(replica))?;
+                Some((name, birth, replica))
+            })
             .collect();
         births.sort_unstable();
+        if !crate::plant::active("unheard_ignored") {
+            until_ms = self.before_unheard(members, &births, until_ms);
+        }
+        // Whoever began a later life wrote nothing more in this one.
         let has_ended = |source: &str| {
             let Some((name, birth)) = source::life(source) else {
                 return false;
             };
-            let next = births.partition_point(|known| *known <= (name, birth));
-            let next = births.get(next).filter(|(known, _)| *known == name);
+            let next = births.partition_point(|(known, at, _)| (*known, *at) <= (name, birth));
+            let next = births.get(next).filter(|(known, ..)| *known == name);
             match next {
-                Some((_, next)) => *next <= until_ms,
+                Some((_, next, _)) => *next <= until_ms,
                 None => birth <= until_ms && !members.iter().any(|member| **member == *name),
             }
         };
@@ -158,6 +164,38 @@ impl Document {
             until_ms: until_ms.max(self.lives.horizon.until_ms),
             sources: ended,
         })
+    }
+
+    /// The latest horizon, up to the given one, before which no life was born that can still be heard of.
+    ///
+    /// Between two lives of a member there may have been others that nobody here has heard of. What they
+    /// wrote travels for the grace period at most after the birth of the later life; until then, they may
+    /// have been born any time after the earlier one was last heard of.
+    fn before_unheard(
+        &self,
+        members: &[Arc<str>],
+        births: &[(&str, u64, ReplicaIndex)],
+        until_ms: u64,
+    ) -> u64 {
+        // By so much may a stamp be ahead of the clock by which the next life is born.
+        let ahead_ms = self.options.drift_ms.min(self.options.tombstone_grace_ms);
+        let mut before: Option<(&str, ReplicaIndex)> = None;
+        let mut horizon_ms = until_ms;
+        for (name, birth, replica) in births {
+            let is_member = || members.iter().any(|member| **member == **name);
+            if *birth > until_ms && is_member() {
+                let same = before.filter(|(earlier, _)| earlier == name);
+                horizon_ms = horizon_ms.min(match same {
+                    Some((_, earlier)) => {
+                        let last_ms = self.lives.stamped.get(earlier);
+                        last_ms.saturating_sub(ahead_ms + 1)
+                    }
+                    None => self.lives.horizon.until_ms,
+                });
+            }
+            before = Some((name, *replica));
+        }
+        horizon_ms
     }
 
     /// Counts lives no longer that an operation, which was taken in, says have ended.
