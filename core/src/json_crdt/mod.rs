@@ -119,6 +119,7 @@ impl Inner {
     }
 
     fn receive(&mut self, op: Op, now_ms: u64) -> Result<Received> {
+        self.give_up_late(now_ms);
         let kept = &mut self.kept;
         let received = (self.document).receive_kept(op, now_ms, |op, received| {
             let Some(kept) = kept else {
@@ -134,6 +135,7 @@ impl Inner {
     }
 
     fn replace(&mut self, snapshot: &[u8], is_merge: bool, now_ms: u64) -> Result<()> {
+        self.give_up_late(now_ms);
         let plan = match is_merge {
             true => self.document.plan_merge(snapshot),
             false => self.document.plan_restore(snapshot, now_ms),
@@ -153,16 +155,27 @@ impl Inner {
         Ok(())
     }
 
+    /// What is given up has to be in the journal before what it has waited for.
+    fn give_up_late(&mut self, now_ms: u64) {
+        self.document.give_up_late(now_ms);
+        self.keep_given_up();
+    }
+
+    fn keep_given_up(&mut self) {
+        let Some(kept) = &mut self.kept else { return };
+        let given_up = self.document.take_given_up();
+        if !given_up.is_empty()
+            && let Err(error) = kept.append(&Record::GivenUp(&given_up))
+        {
+            // They will wait once more.
+            tracing::debug!(replica = self.document.replica(), %error, "what was given up can't be kept");
+        }
+    }
+
     fn tidy(&mut self) {
         self.note();
+        self.keep_given_up();
         if let Some(kept) = &mut self.kept {
-            let given_up = self.document.take_given_up();
-            if !given_up.is_empty()
-                && let Err(error) = kept.append(&Record::GivenUp(&given_up))
-            {
-                // They will wait once more.
-                tracing::debug!(replica = self.document.replica(), %error, "what was given up can't be kept");
-            }
             kept.note_source(&self.document);
             kept.tidy(&mut self.document);
         }

@@ -98,7 +98,7 @@ impl Document {
         if self.is_lacking() {
             return None;
         }
-        let grace_ms = self.options.tombstone_grace_ms;
+        let grace_ms = self.arrival_ms();
         let is_early = since_ms >= now_ms.saturating_sub(grace_ms);
         if is_early && !crate::plant::active("folded_early") {
             return None;
@@ -128,15 +128,9 @@ impl Document {
                 seen.push(self.log.seen_by(life)?);
             }
         }
-        let mut births: Vec<(&str, u64, ReplicaIndex)> = (self.clock.iter())
-            .filter_map(|(replica, _)| {
-                let (name, birth) = source::life(self.replicas.name(replica))?;
-                Some((name, birth, replica))
-            })
-            .collect();
-        births.sort_unstable();
-        if !crate::plant::active("unheard_ignored") {
-            until_ms = self.before_unheard(members, &births, until_ms);
+        let births = self.births();
+        if let Some(unheard_ms) = self.unheard_ms(&births, until_ms, now_ms) {
+            until_ms = until_ms.min(unheard_ms);
         }
         // Whoever began a later life wrote nothing more in this one.
         let has_ended = |source: &str| {
@@ -166,36 +160,80 @@ impl Document {
         })
     }
 
-    /// The latest horizon, up to the given one, before which no life was born that can still be heard of.
+    /// How long an operation of a member that has ended may be under way until it is taken in somewhere: as
+    /// long as it travels, and as long as it waits there for others.
+    pub(super) fn arrival_ms(&self) -> u64 {
+        (self.options.tombstone_grace_ms).saturating_add(self.waiting_ms())
+    }
+
+    /// How long an operation waits for others where lives are folded.
+    pub(super) fn waiting_ms(&self) -> u64 {
+        (self.options.pending_ms).min(self.options.tombstone_grace_ms)
+    }
+
+    /// The lives that are counted, by name and birth.
+    fn births(&self) -> Vec<(&str, u64, ReplicaIndex)> {
+        let mut births: Vec<_> = (self.clock.iter())
+            .filter_map(|(replica, _)| {
+                let (name, birth) = source::life(self.replicas.name(replica))?;
+                Some((name, birth, replica))
+            })
+            .collect();
+        births.sort_unstable();
+        births
+    }
+
+    /// The time until when nothing can be news of lives of members that have ended, if there is such a time:
+    /// `None` when all that they have written was taken in or never will be. `births` as
+    /// [`Document::births`]; up to `heard_ms`, all members are known to have taken in what had been written.
     ///
-    /// Between two lives of a member there may have been others that nobody here has heard of. What they
-    /// wrote travels for the grace period at most after the birth of the later life; until then, they may
-    /// have been born any time after the earlier one was last heard of.
-    fn before_unheard(
+    /// Between two lives of a member there may have been others that nobody here has heard of, and of the
+    /// earlier one there may be more. What they wrote is under way for a while after the birth of the
+    /// later one; until then, it may be of any time after the earlier one was last heard of.
+    fn unheard_ms(
         &self,
-        members: &[Arc<str>],
         births: &[(&str, u64, ReplicaIndex)],
-        until_ms: u64,
-    ) -> u64 {
-        // By so much may a stamp be ahead of the clock by which the next life is born.
-        let ahead_ms = self.options.drift_ms.min(self.options.tombstone_grace_ms);
-        let mut before: Option<(&str, ReplicaIndex)> = None;
-        let mut horizon_ms = until_ms;
-        for (name, birth, replica) in births {
-            let is_member = || members.iter().any(|member| **member == **name);
-            if *birth > until_ms && is_member() {
-                let same = before.filter(|(earlier, _)| earlier == name);
-                horizon_ms = horizon_ms.min(match same {
-                    Some((_, earlier)) => {
-                        let last_ms = self.lives.stamped.get(earlier);
-                        last_ms.saturating_sub(ahead_ms + 1)
-                    }
-                    None => self.lives.horizon.until_ms,
-                });
-            }
-            before = Some((name, *replica));
+        heard_ms: u64,
+        now_ms: u64,
+    ) -> Option<u64> {
+        if crate::plant::active("unheard_ignored") {
+            return None;
         }
-        horizon_ms
+        // By so much may a stamp be ahead of the clock by which the next life is born.
+        let ahead_ms = (self.options.drift_ms).min(self.options.tombstone_grace_ms);
+        let last_ms = |(_, _, replica): &(&str, u64, ReplicaIndex)| {
+            let last_ms = self.lives.stamped.get(*replica);
+            last_ms.saturating_sub(ahead_ms + 1)
+        };
+        let mut unheard_ms = None;
+        for member in self.members.as_ref()? {
+            let start = births.partition_point(|(name, ..)| **name < **member);
+            let lives = births[start..].iter();
+            let lives = lives.take_while(|(name, ..)| **name == **member);
+            let born_now = (self.is_me(member) && self.own() == 0).then_some((now_ms, 0));
+            let mut before_ms = self.lives.horizon.until_ms;
+            for (birth_ms, last_ms) in lives.map(|life| (life.1, last_ms(life))).chain(born_now) {
+                if birth_ms > heard_ms {
+                    unheard_ms = Some(unheard_ms.unwrap_or(u64::MAX).min(before_ms));
+                }
+                before_ms = last_ms;
+            }
+        }
+        unheard_ms
+    }
+
+    /// The same, with all members heard of as they are now.
+    pub(super) fn unheard_now_ms(&self, now_ms: u64) -> Option<u64> {
+        let mut heard_ms = now_ms;
+        for member in self.members.as_ref()? {
+            if !self.is_me(member) {
+                for life in self.lives_of(member, now_ms) {
+                    heard_ms = heard_ms.min(self.lives.stamped.get(life));
+                }
+            }
+        }
+        let heard_ms = heard_ms.saturating_sub(self.arrival_ms() + 1);
+        self.unheard_ms(&self.births(), heard_ms, now_ms)
     }
 
     /// Counts lives no longer that an operation, which was taken in, says have ended.

@@ -148,7 +148,11 @@ impl Document {
         }
         match self.missing(&op) {
             Some(_) if self.is_judged_anew() => {}
-            Some(needs) => self.pending.insert(op, needs, now_ms),
+            // When it came is not known; not before it was made.
+            Some(needs) => {
+                let came_ms = op.time.t.min(now_ms);
+                self.pending.insert(op, needs, came_ms);
+            }
             None => {
                 let dot = (op.src.clone(), op.seq());
                 self.take_in_foreign(op, now_ms);

@@ -44,7 +44,9 @@ pub struct Options {
     pub log_ops_max: usize,
     /// Operations that may wait for others before them. Default 10,000.
     pub pending_ops_max: usize,
-    /// Milliseconds that they wait before they are given up. Default 60,000.
+    /// Milliseconds that they wait before they are given up: where the members are known, at the latest after
+    /// the grace period (unless that is 0), when anything is taken in; otherwise when there are many.
+    /// Default 60,000.
     pub pending_ms: u64,
     /// Writes remembered above which [`Event::TooManyRegisters`] says so. Default 100,000.
     pub registers_max: usize,

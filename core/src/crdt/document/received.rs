@@ -80,6 +80,7 @@ impl Document {
         now_ms: u64,
         keep: impl FnOnce(&Op, Received) -> Result<()>,
     ) -> Result<Received> {
+        self.give_up_late(now_ms);
         // Nobody knows of what is stamped later than now that nothing more of it comes.
         op.ended = op.ended.filter(|ended| ended.until_ms <= now_ms);
         if self.has(&op) {

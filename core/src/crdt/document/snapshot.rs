@@ -237,6 +237,7 @@ impl Document {
     ///
     /// Errors: as [`Document::restore`]; `invalid_argument` for such a snapshot.
     pub fn merge(&mut self, snapshot: &[u8], now_ms: u64) -> Result<()> {
+        self.give_up_late(now_ms);
         let plan = self.plan_merge(snapshot)?;
         self.carry_out(plan, now_ms);
         Ok(())

@@ -94,9 +94,23 @@ impl Document {
         }
     }
 
+    /// Gives up what has waited too long, where others count lives no longer that have ended: they hold that all
+    /// of what those wrote has been taken in, or never will be. To be called before anything is taken in.
+    ///
+    /// A grace period of 0 says that nothing is ever under way.
+    pub fn give_up_late(&mut self, now_ms: u64) {
+        let may_be_late = self.options.tombstone_grace_ms > 0 && self.members.is_some();
+        if may_be_late && self.options.auto_gc && !crate::plant::active("late_taken_in") {
+            self.expire_before(now_ms.saturating_sub(self.waiting_ms()));
+        }
+    }
+
     /// Gives up what has waited too long for operations before it.
     pub fn expire_pending(&mut self, now_ms: u64) {
-        let before_ms = now_ms.saturating_sub(self.options.pending_ms);
+        self.expire_before(now_ms.saturating_sub(self.options.pending_ms));
+    }
+
+    fn expire_before(&mut self, before_ms: u64) {
         let expired = self.pending.expire(before_ms);
         let removed = expired.len();
         if self.is_kept {
@@ -139,6 +153,8 @@ impl Document {
         match self.seen_by_all(now_ms) {
             None => self.look(&|_| false, &|_| false),
             Some(seen) => {
+                let unheard_ms = (self.unheard_now_ms(now_ms))
+                    .filter(|_| !crate::plant::active("forgotten_unheard"));
                 let (horizon, clock) = (self.lives.horizon.clone(), self.clock.clone());
                 let folded = Seen::new(&self.replicas, &clock, horizon.until_ms);
                 let is_settled = |stamp: &Stamp| {
@@ -147,13 +163,15 @@ impl Document {
                     }
                     // Who goes back to a snapshot writes later than now, not later than everything.
                     let is_past = stamp.time.t <= now_ms;
+                    // An older write would be taken for a newer one that all have seen.
+                    let is_heard = unheard_ms.is_none_or(|unheard_ms| stamp.time.t <= unheard_ms);
                     let is_folded = folded.is_folded(stamp.replica);
                     let mut seen = seen.iter();
                     let is_settled = seen.all(|clock| match is_folded {
                         true => horizon.is_seen(clock, 0),
                         false => clock.get(stamp.replica) >= stamp.seq,
                     });
-                    is_past && is_settled
+                    is_past && is_heard && is_settled
                 };
                 let before_ms = now_ms.saturating_sub(self.options.tombstone_grace_ms);
                 let is_over = |stamp: &Stamp| stamp.time.t < before_ms && is_settled(stamp);
