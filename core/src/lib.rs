@@ -35,6 +35,7 @@ pub mod json_crdt;
 pub mod limits;
 mod lockfile;
 pub mod log;
+mod loopback;
 pub mod mailbox;
 #[cfg(feature = "mqtt")]
 pub mod mqtt;

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
+use crate::loopback;
 
 /// How a silent connection is found dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +88,7 @@ pub fn tune_link<'a>(socket: impl Into<SockRef<'a>>, detection: &Detection) {
 
 /// Whether a host name or address means this machine only.
 pub fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    loopback::is_localhost(host) || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Whether a PMD that listens on `localhost` is reached at this host.
@@ -97,16 +97,21 @@ pub fn is_localhost(host: &str) -> bool {
         IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(Ipv6Addr::LOCALHOST),
     ];
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip| localhost.contains(&ip))
+    loopback::is_localhost(host) || host.parse().is_ok_and(|ip| localhost.contains(&ip))
+}
+
+/// Where one that listens on a host is reached from this machine.
+pub fn reached_at(host: &str) -> &str {
+    match host {
+        "0.0.0.0" | "::" => "localhost",
+        host => host,
+    }
 }
 
 /// The addresses of a host, in the order to try. `localhost` needs no resolver.
 pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    if host.eq_ignore_ascii_case("localhost") {
-        return Ok(vec![
-            (Ipv4Addr::LOCALHOST, port).into(),
-            (Ipv6Addr::LOCALHOST, port).into(),
-        ]);
+    if loopback::is_localhost(host) {
+        return Ok(loopback::addresses(port));
     }
     let addresses: Vec<_> = (host, port)
         .to_socket_addrs()
@@ -198,7 +203,7 @@ fn listen_as(host: &str, port: u16, insecure: bool, shared: bool) -> Result<Vec<
             ),
         ));
     }
-    if host.eq_ignore_ascii_case("localhost") {
+    if loopback::is_localhost(host) {
         return listen_loopback(port, shared);
     }
     let addresses = resolve(host, port)?;

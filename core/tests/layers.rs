@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["log", "json_crdt", "sessions"],
     &["net", "dispatch", "runtime", "lockfile", "storage", "mqtt"],
     &["canary"],
-    &["fork", "park", "threads"],
+    &["fork", "park", "threads", "loopback"],
     &["registry", "node_state", "mailbox", "crdt", "session"],
     &["wire"],
     &["names"],

@@ -155,8 +155,8 @@ fn cut(text: &str) -> String {
 
 /// Starts this command line again as a daemon and returns when its port answers.
 fn start_daemon(options: &StartOptions, place: &Place) -> u8 {
-    let started =
-        daemon_command(options, place).and_then(|command| spawn_daemon(command, place.port));
+    let started = daemon_command(options, place)
+        .and_then(|command| spawn_daemon(command, &place.host, place.port));
     match started {
         Ok(Daemon::Started { port, pid }) => {
             if place.json {

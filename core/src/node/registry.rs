@@ -202,7 +202,10 @@ pub(super) async fn launch(shared: Arc<Shared>) {
     let launch = shared.runtime.spawn_blocking(move || {
         let options = &of_thread.options;
         match Launcher::search(options.launcher.as_ref())? {
-            Some(launcher) => launcher.launch(options.pmd_port, options.pmd_auto_shutdown_ms),
+            Some(launcher) => {
+                let (host, port) = (&options.pmd_host, options.pmd_port);
+                launcher.launch(host, port, options.pmd_auto_shutdown_ms)
+            }
             None if options.embed_pmd => serve(&of_thread),
             None => Err(Launcher::none_found()),
         }
@@ -233,10 +236,12 @@ fn serve(shared: &Shared) -> Result<()> {
             shared.keep_pmd(pmd);
             Ok(())
         }
-        Err(error) if error.kind() == ErrorKind::AddressInUse => match await_winner(port) {
-            Err(silent) if silent.kind() != ErrorKind::NotPmd => Err(error.because(silent)),
-            answered => answered,
-        },
+        Err(error) if error.kind() == ErrorKind::AddressInUse => {
+            match await_winner(&shared.options.pmd_host, port) {
+                Err(silent) if silent.kind() != ErrorKind::NotPmd => Err(error.because(silent)),
+                answered => answered,
+            }
+        }
         Err(error) => Err(Error::new(
             ErrorKind::PmdLaunchFailed,
             format!(

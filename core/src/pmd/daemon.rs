@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::net;
 use crate::pmd::launch::{LAUNCHED_VARIABLE, await_winner};
 
 /// The line by which a daemon tells its launcher that it serves.
@@ -28,14 +29,14 @@ pub enum Daemon {
 }
 
 /// Starts `command` as a detached daemon and waits until it says that it serves, or until
-/// another PMD answers on the port. Used by `distflow pmd start --daemon`.
+/// another PMD answers on the port of the host that it was to listen on. Used by `distflow pmd start --daemon`.
 ///
 /// The daemon has its own session, no terminal and `/` as its folder, so it outlives its
 /// parent and pins nothing. Its standard output is a pipe until the ready line. Other than that
 /// nothing is inherited that a daemon shared by many should not have from one of them: no
 /// descriptor, no ignored or blocked signal, no priority, no processors, no soft limit, and of
 /// the environment only what it needs.
-pub fn spawn_daemon(mut command: Command, port: u16) -> Result<Daemon> {
+pub fn spawn_daemon(mut command: Command, host: &str, port: u16) -> Result<Daemon> {
     let failed = |what: String| Error::new(ErrorKind::PmdLaunchFailed, what);
     if std::env::var_os(LAUNCHED_VARIABLE).is_some_and(|mark| mark == DAEMON_MARK) {
         return Err(failed(format!(
@@ -85,7 +86,7 @@ pub fn spawn_daemon(mut command: Command, port: u16) -> Result<Daemon> {
     }
     // Its status is of no interest, and nobody may have kept it.
     let _ = child.wait();
-    match await_winner(port) {
+    match await_winner(net::reached_at(host), port) {
         Ok(()) => Ok(Daemon::ServedAlready),
         Err(error) if error.kind() == ErrorKind::NotPmd => Err(error),
         Err(_) => Err(failed(text.trim().to_owned())),

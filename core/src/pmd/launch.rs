@@ -104,15 +104,16 @@ impl Launcher {
         command
     }
 
-    /// Launches a detached PMD on loopback and returns when the port answers. Blocks up to 10 s.
+    /// Launches a detached PMD on loopback and returns when the port answers on `host`, one of the
+    /// names and addresses of loopback. Blocks up to 10 s.
     ///
-    /// Whether a PMD answers on the port decides about success, and nothing else: the launched
+    /// Whether a PMD answers there decides about success, and nothing else: the launched
     /// process may have lost against another one, and its exit status may be unknown, because the
     /// host ignores SIGCHLD or waits for every child itself.
     ///
     /// Errors: `pmd_launch_failed`, which names the command, also when there is no such
     /// program.
-    pub fn launch(&self, port: u16, auto_shutdown_ms: u64) -> Result<()> {
+    pub fn launch(&self, host: &str, port: u16, auto_shutdown_ms: u64) -> Result<()> {
         if is_launched() {
             return Err(launched_itself());
         }
@@ -137,17 +138,18 @@ impl Launcher {
         if let Some(pid) = output.daemon_pid() {
             reap::when_ended(pid);
         }
-        let Err(error) = PmdClient::connect("localhost", port) else {
+        // Where it will be looked for: one that serves elsewhere on loopback is of no use.
+        let Err(error) = PmdClient::connect(host, port) else {
             return Ok(());
         };
         let text = output.errors();
         Err(failed(match end {
             End::Known(status) if status.success() => {
-                format!("'{name} pmd start --daemon' ended, but no PMD answers on port {port}")
+                format!("'{name} pmd start --daemon' ended, but no PMD answers on {host}:{port}")
             }
             End::Known(status) => format!("'{name} pmd start --daemon' failed ({status}): {text}"),
             End::Unknown => format!(
-                "'{name} pmd start --daemon' was run, but no PMD answers on port {port}: {text}"
+                "'{name} pmd start --daemon' was run, but no PMD answers on {host}:{port}: {text}"
             ),
             End::NotYet => format!(
                 "'{name} pmd start --daemon' has neither brought a PMD to port {port} within {} s \
@@ -214,10 +216,10 @@ fn end(child: &mut Child, deadline: Instant) -> End {
 
 /// Waits for who won the race for the port, or a stranger that holds it: whoever answers
 /// decides. The winner of a moment ago may not listen yet.
-pub(crate) fn await_winner(port: u16) -> Result<()> {
+pub(crate) fn await_winner(host: &str, port: u16) -> Result<()> {
     let deadline = Instant::now() + Duration::from_millis(limits::HANDSHAKE_TIMEOUT_MS);
     loop {
-        match PmdClient::connect("localhost", port) {
+        match PmdClient::connect(host, port) {
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::NotPmd || Instant::now() >= deadline => {
                 return Err(error);
@@ -234,7 +236,7 @@ mod tests {
     #[test]
     fn a_command_that_is_missing_is_named_by_launch() {
         let launcher = Launcher::new(vec!["/nonexistent/distflow".into()]).unwrap();
-        let error = launcher.launch(1, 1).unwrap_err();
+        let error = launcher.launch("localhost", 1, 1).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PmdLaunchFailed);
         assert!(error.to_string().contains("'/nonexistent/distflow'"));
     }

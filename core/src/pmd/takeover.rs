@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits;
 use crate::names::{Alias, Host, NodeId};
+use crate::net;
 use crate::pmd::client::PmdClient;
 use crate::pmd::options::PmdOptions;
 use crate::pmd::server::Server;
@@ -62,10 +63,7 @@ enum Displaced {
 }
 
 fn displace(options: &PmdOptions, displaced: &mut impl FnMut(usize)) -> Result<Displaced> {
-    let host = match &*options.host {
-        "0.0.0.0" | "::" => "localhost",
-        host => host,
-    };
+    let host = net::reached_at(&options.host);
     let mut pmd = PmdClient::connect(host, options.port)?;
     let nodes = pmd.take_over(false).map_err(|error| {
         if error.message() == "Unknown message type" {
