@@ -291,9 +291,9 @@ pub(super) struct BrokerStart {
     /// One more port for both versions; 0 = a free one [default: none]
     #[arg(long)]
     pub mqtt5_port: Option<u16>,
-    /// Address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
-    pub listen: std::net::IpAddr,
+    /// Address to listen on [default: 127.0.0.1, or ::1 where there is no other]
+    #[arg(long)]
+    pub listen: Option<std::net::IpAddr>,
     /// Allow --listen beyond loopback without --users: anyone who reaches the port can read and
     /// write everything
     #[arg(long)]

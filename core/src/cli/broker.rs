@@ -1,14 +1,17 @@
 //! `distflow broker`: a broker for games on a LAN.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use crate::cli::args::{BrokerCommand, BrokerStart};
 use crate::cli::output::{WRONG_USE, err_line, out_line};
+use crate::loopback;
 
 /// What a broker prints when it serves, before its address.
 pub(super) const READY_LINE: &str = "Broker started on ";
 
 pub(super) fn run(command: &BrokerCommand, json: bool) -> u8 {
     let BrokerCommand::Start(options) = command;
-    let listen = options.listen;
+    let listen = options.listen.unwrap_or_else(own_address);
     if !listen.is_loopback() {
         if options.users.is_some() {
             err_line(&format!(
@@ -26,14 +29,21 @@ pub(super) fn run(command: &BrokerCommand, json: bool) -> u8 {
             return WRONG_USE;
         }
     }
-    serve(options, json)
+    serve(options, listen, json)
+}
+
+/// The first address of `localhost`: one listener, and one address to tell others.
+fn own_address() -> IpAddr {
+    let addresses = loopback::addresses(0);
+    let first = addresses.first().map(SocketAddr::ip);
+    first.unwrap_or(Ipv4Addr::LOCALHOST.into())
 }
 
 #[cfg(feature = "broker")]
-fn serve(options: &BrokerStart, json: bool) -> u8 {
+fn serve(options: &BrokerStart, listen: IpAddr, json: bool) -> u8 {
     use crate::cli::output;
 
-    match start(options) {
+    match start(options, listen) {
         Err(error) => {
             err_line(&format!("Error: {error}"));
             output::exit_code(&error)
@@ -59,9 +69,10 @@ fn serve(options: &BrokerStart, json: bool) -> u8 {
 
 /// Starts a broker that ends with SIGINT or SIGTERM.
 #[cfg(feature = "broker")]
-fn start(options: &BrokerStart) -> crate::error::Result<crate::mqtt::broker::Broker> {
-    use std::net::SocketAddr;
-
+fn start(
+    options: &BrokerStart,
+    listen: IpAddr,
+) -> crate::error::Result<crate::mqtt::broker::Broker> {
     use crate::error::Error;
     use crate::mqtt::broker::{Access, Broker, BrokerSettings, raise_descriptors};
 
@@ -71,7 +82,7 @@ fn start(options: &BrokerStart) -> crate::error::Result<crate::mqtt::broker::Bro
     })
     .map_err(|error| Error::io("cannot wait for signals", &error))?;
     raise_descriptors();
-    let at = |port| SocketAddr::new(options.listen, port);
+    let at = |port| SocketAddr::new(listen, port);
     let ports = std::iter::once(options.mqtt_port).chain(options.mqtt5_port);
     let broker = Broker::start(BrokerSettings {
         listen: ports.map(at).collect(),
@@ -109,7 +120,7 @@ fn say_started(addresses: &[std::net::SocketAddr], json: bool) {
 }
 
 #[cfg(not(feature = "broker"))]
-fn serve(options: &BrokerStart, _json: bool) -> u8 {
+fn serve(options: &BrokerStart, _listen: IpAddr, _json: bool) -> u8 {
     let _ = (out_line as fn(&str), READY_LINE);
     let BrokerStart {
         mqtt_port: _,

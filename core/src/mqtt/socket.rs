@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 
 use crate::canary::{Canary, Owned};
+use crate::loopback;
 
 /// What an address has before the next one is tried beside it (RFC 8305).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -18,7 +19,12 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// Connects to a host by whichever of its addresses answers first.
 pub(super) async fn connect(host: &str, port: u16) -> io::Result<Socket> {
     let canary = Canary::current()?;
-    let mut addresses = lookup_host((host, port)).await?;
+    let mut addresses = if loopback::is_localhost(host) {
+        loopback::addresses(port)
+    } else {
+        lookup_host((host, port)).await?.collect()
+    }
+    .into_iter();
     let mut tries = JoinSet::new();
     let mut failure = None;
     loop {
@@ -124,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_is_reached_by_the_address_that_answers() {
-        // On most systems `localhost` has one of version 6 as well, on which nobody listens here.
+        // On most machines it has one of version 6 as well, on which nobody listens here.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(connect("localhost", port).await.is_ok());
