@@ -1,3 +1,5 @@
+import type { LookupFunction, Socket } from 'node:net';
+
 import { DistflowError } from './error.js';
 
 /** @internal Largest request to a PMD. */
@@ -10,6 +12,24 @@ export const NODE_FRAME_BYTES_MAX = 16 << 20;
 /** @internal Sockets, loaded at first use: a node has its own, and starts sooner without. */
 export function net(): typeof import('node:net') {
   return require('node:net') as typeof import('node:net');
+}
+
+const LOCALHOST = [
+  { address: '127.0.0.1', family: 4 },
+  { address: '::1', family: 6 },
+];
+
+/**
+ * @internal A connection to a host. `localhost` means both families, as in native code, whatever
+ * the resolver says of it: the hosts file often leaves one out.
+ */
+export function dial(host: string, port: number): Socket {
+  const lookup: LookupFunction = (_host, options, done) => {
+    if (options.all) done(null, LOCALHOST);
+    else done(null, '127.0.0.1', 4);
+  };
+  const own = host.toLowerCase() === 'localhost' ? { lookup } : {};
+  return net().connect({ host, port, noDelay: true, ...own });
 }
 
 const HEADER_BYTES = 4;

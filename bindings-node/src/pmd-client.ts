@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 
 import { TypedEmitter } from './emitter.js';
 import { DistflowError, fromPmd, fromSocket } from './error.js';
-import { FrameReader, PMD_ANSWER_BYTES_MAX, PMD_FRAME_BYTES_MAX, encodeFrame, net } from './frame.js';
+import { FrameReader, PMD_ANSWER_BYTES_MAX, PMD_FRAME_BYTES_MAX, dial, encodeFrame } from './frame.js';
 import { INSPECT, inspected } from './inspect.js';
 import { type Message, MessageType, type NodeInfo } from './types.js';
 
@@ -67,7 +67,7 @@ export class PMDClient extends TypedEmitter<PMDClientEvents> {
 
   #connect(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const socket = net().connect({ host: this.#host, port: this.#port, noDelay: true });
+      const socket = dial(this.#host, this.#port);
       socket.setTimeout(REQUEST_TIMEOUT_MS, () => {
         socket.destroy(Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' }));
       });

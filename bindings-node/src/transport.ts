@@ -2,7 +2,7 @@ import type { Server, Socket } from 'node:net';
 
 import { rethrow } from './calls.js';
 import { DistflowError, fromSocket } from './error.js';
-import { FrameReader, NODE_FRAME_BYTES_MAX, encodeFrame, net } from './frame.js';
+import { FrameReader, NODE_FRAME_BYTES_MAX, dial, encodeFrame, net } from './frame.js';
 import type { MessageHandler, MessageMetadata } from './types.js';
 
 export type { MessageHandler, MessageMetadata } from './types.js';
@@ -29,7 +29,12 @@ export class Transport {
    */
   async listen(port = 0): Promise<number> {
     if (this.#servers.length > 0) return this.#port;
-    const first = await this.#bind('127.0.0.1', port);
+    const first = await this.#bind('127.0.0.1', port).catch((error: unknown) => {
+      // A host may have ::1 alone.
+      const { code } = (error as DistflowError).cause as NodeJS.ErrnoException;
+      if (code !== 'EADDRNOTAVAIL') throw error;
+      return this.#bind('::1', port);
+    });
     this.#servers.push(first);
     this.#port = (first.address() as { port: number }).port;
     try {
@@ -107,7 +112,7 @@ export class Transport {
     const known = this.#outgoing.get(key);
     if (known) return known;
     const opening = new Promise<Socket>((resolve, reject) => {
-      const socket = net().connect({ host, port, noDelay: true });
+      const socket = dial(host, port);
       this.#attach(socket);
       socket.setTimeout(CONNECT_TIMEOUT_MS, () => {
         socket.destroy(Object.assign(new Error('connect timeout'), { code: 'ETIMEDOUT' }));

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 
-import { defer, distflow, require, startNode, startPmd } from './helpers.mjs';
+import { command, defer, distflow, installed, require, startNode, startPmd } from './helpers.mjs';
 
 const { DistflowError, MessageType, PMD, PMDClient, Transport } = distflow;
 
@@ -216,6 +216,29 @@ test('transports exchange messages in order', async (t) => {
   assert.equal(b.getPort(), 0);
   const refused = new Transport();
   await assert.rejects(refused.send('localhost', port, 'a', 'b', 1), (error) => error.code === 'connection_failed' && /ECONNREFUSED/.test(error.message));
+});
+
+test('on a host with only ::1 a node launches a PMD, and a transport listens', async (t) => {
+  const host = 'ip link set lo up && ip addr del 127.0.0.1/8 dev lo && echo made && exec "$@"';
+  const code = `
+    const { NodeRuntime, PMDClient, Transport } = require('@distflow/native');
+    (async () => {
+      const node = await NodeRuntime.create({ alias: 'first' });
+      const client = new PMDClient();
+      await client.connect();
+      const [a, b] = [new Transport(), new Transport()];
+      const got = new Promise((resolve) => b.onMessage(resolve));
+      await a.send('localhost', await b.listen(), 'a', 'b', 'hello');
+      console.log(JSON.stringify([(await client.list()).map(({ alias }) => alias), await got]));
+      await Promise.all([a.stop(), b.stop(), node.shutdown()]);
+      await client.shutdown();
+    })();`;
+  const args = ['-n', 'sh', '-c', host, 'sh', process.execPath, '-e', code];
+  const env = { TMPDIR: installed };
+  const { stdout, stderr } = await command(t, 'unshare', args, env).ended;
+  // What was not run has not passed; who can't have namespaces here says so.
+  if (process.env.DISTFLOW_WITHOUT_NAMESPACES && !stdout.startsWith('made')) return t.skip(stderr);
+  assert.equal(stdout, 'made\n[["first"],"hello"]\n', stderr);
 });
 
 test('a transport speaks with a node', async (t) => {
