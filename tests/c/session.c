@@ -1,17 +1,20 @@
 /* Game sessions: what instances see of each other.
  *
- * usage: session CASE      DISTFLOW_TEST_BROKER says where the broker is */
+ * usage: session CASE      DISTFLOW_TEST_BROKER says where the broker is, DISTFLOW_TEST_AUTHORITY
+ *                          which file of certificates to trust */
 #include "check.h"
 
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-static char broker[256];
+static char broker[1024];
 
 static void find_broker(void) {
-    const char *url = getenv("DISTFLOW_TEST_BROKER");
+    const char *url = getenv("DISTFLOW_TEST_BROKER"), *authority = getenv("DISTFLOW_TEST_AUTHORITY");
     if (url == NULL) FAIL("DISTFLOW_TEST_BROKER does not say where the broker is");
-    snprintf(broker, sizeof broker, "{\"url\":\"%s\",\"connectTimeoutMs\":%d}", url, LIMIT_MS);
+    int length = snprintf(broker, sizeof broker, "{\"url\":\"%s\",\"connectTimeoutMs\":%d", url, LIMIT_MS);
+    snprintf(broker + length, sizeof broker - (size_t)length, authority ? ",\"caFile\":\"%s\"}" : "}",
+             authority);
 }
 
 static distflow_session *create(const char *options) {
@@ -390,11 +393,88 @@ static void descriptors_are_closed_by_the_host(void) {
     for (int first = 0; first < FIRST_CALLS; first++) closed_by_the_host(first);
 }
 
+/* With a value as deep as may be, which is where documents take most. */
+static void document_on_a_small_stack(void) {
+    enum { DEPTH = 59 };
+    char deep[8 * DEPTH] = "";
+    for (int level = 0; level < DEPTH; level++) strcat(deep, level % 2 ? "[" : "{\"a\":");
+    strcat(deep, "1");
+    for (int level = DEPTH; level-- > 0;) strcat(deep, level % 2 ? "]" : "}");
+    distflow_doc *one, *two;
+    distflow_buf op, buf;
+    OK(distflow_doc_open("one", TEXT("{}"), NULL, 0, &one));
+    OK(distflow_doc_open("two", TEXT("{}"), NULL, 0, &two));
+    OK(distflow_doc_set(one, "a", TEXT(deep), &op));
+    OK(distflow_doc_receive(two, op.data, op.len, NULL));
+    distflow_buf_free(&op);
+    OK(distflow_doc_delete(two, "a", &op));
+    OK(distflow_doc_receive(one, op.data, op.len, NULL));
+    distflow_buf_free(&op);
+    OK(distflow_doc_set(one, "b", TEXT(deep), NULL));
+    OK(distflow_doc_snapshot(one, &buf));
+    OK(distflow_doc_merge(two, buf.data, buf.len));
+    distflow_buf_free(&buf);
+    OK(distflow_doc_canonical(two, &buf));
+    CHECK(strstr(buf.data, deep) != NULL);
+    distflow_buf_free(&buf);
+    distflow_doc_free(one);
+    distflow_doc_free(two);
+}
+
+/* A host may have many threads with little memory. A session and all that is done with it, and
+ * documents. */
+static void *with_a_small_stack(void *ignored) {
+    (void)ignored;
+    distflow_session *one = create("{\"playersMax\":2}");
+    distflow_session *two = join(one);
+    OK(distflow_session_reserve(two, "Farmer"));
+    OK(distflow_session_register(two, "Farmer"));
+    OK(distflow_session_register(one, "Judge"));
+    OK(distflow_session_start(one, 0));
+    distflow_session_event event = next(two, "game_started");
+    distflow_session_event_free(&event);
+    OK(distflow_session_publish(two, "move", "{\"a\":[1,2]}", 11));
+    event = next(one, "game");
+    distflow_session_event_free(&event);
+    CHECK(view_has(one, "Farmer"));
+
+    distflow_session_list *list;
+    OK(distflow_session_list_open(TEXT(broker), &list));
+    char id[256];
+    text_of(distflow_session_id, one, id, sizeof id);
+    await_list(list, NULL, id);
+    distflow_session_list_free(list);
+
+    document_on_a_small_stack();
+    OK(distflow_session_leave(two, LIMIT_MS));
+    distflow_session_free(two);
+    distflow_session_free(one);
+    return NULL;
+}
+
+/* Without optimisation, a TLS handshake on this thread would take more than that. To find the least
+ * that works, say another number. */
+static void a_small_stack(void) {
+    const char *given = getenv("DISTFLOW_TEST_STACK_KIB");
+    size_t stack = (size_t)(given != NULL ? atoi(given) : 144) << 10;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    CHECK_EQ(pthread_attr_setstacksize(&attributes, stack), 0);
+    /* The first one starts what a process has once; the others find it idle, or driven. */
+    for (int round = 0; round < 3; round++) {
+        pthread_t thread;
+        CHECK_EQ(pthread_create(&thread, &attributes, with_a_small_stack, NULL), 0);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+    }
+    pthread_attr_destroy(&attributes);
+}
+
 static const test_case CASES_OF_THIS[] = {
     {"members", members},       {"playing", playing},     {"handing_over", handing_over},
     {"listing", listing},       {"descriptor", descriptor}, {"callbacks", callbacks},
     {"free_inside", free_inside}, {"forked", forked},
     {"descriptors_are_closed_by_the_host", descriptors_are_closed_by_the_host},
+    {"a_small_stack", a_small_stack},
 };
 
 int main(int argc, char **argv) {

@@ -497,6 +497,14 @@ static void *on_a_small_stack(void *ignored) {
     OK(distflow_node_discover(node, NULL, LIMIT_MS, &peers));
     distflow_peers_free(&peers);
     distflow_node_free(node);
+    uint16_t port;
+    distflow_pmd *pmd = open_pmd(&port);
+    distflow_pmd_client *client;
+    OK(distflow_pmd_client_open("localhost", port, LIMIT_MS, &client));
+    OK(distflow_pmd_client_list(client, NULL, LIMIT_MS, &peers));
+    distflow_peers_free(&peers);
+    distflow_pmd_client_free(client);
+    distflow_pmd_free(pmd);
     return NULL;
 }
 
