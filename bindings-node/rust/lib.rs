@@ -24,5 +24,6 @@ mod pmd;
 mod process;
 mod send;
 mod session;
+mod tasks;
 mod text;
 mod wake;

@@ -15,6 +15,7 @@ use crate::environment::{self, Ends};
 use crate::failure;
 use crate::outbox::{CallId, NOTHING, Outbox};
 use crate::send;
+use crate::tasks::Tasks;
 use crate::text;
 use crate::wake::Wake;
 
@@ -27,6 +28,7 @@ const STEP: usize = 64;
 
 struct Inner {
     outbox: Arc<Outbox>,
+    tasks: Arc<Tasks>,
     // Protects the node, which is there once the start has ended well; held to clone it.
     node: Mutex<Option<(Node, Arc<EventStream>)>>,
     /// Messages are wanted; before that, they wait in the mailbox.
@@ -66,7 +68,9 @@ impl Inner {
 
 impl Ends for Inner {
     fn end(&self) {
-        self.released.send_replace(true);
+        if !self.tasks.is_over() {
+            self.released.send_replace(true);
+        }
         self.flush();
         let node = self.node.lock().take();
         let held = node.is_some() && self.exclusive && !self.ended.load(Ordering::Acquire);
@@ -113,8 +117,10 @@ impl NativeNode {
             interchange::node_options(&options).map_err(|error| failure::thrown(&error))?;
         let exclusive = options.exclusive;
         let (released, receiver) = watch::channel(false);
+        let outbox = Arc::new(Outbox::new(Arc::new(Wake::new(env, &wake)?)));
         let inner = Arc::new(Inner {
-            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(env, &wake)?))),
+            tasks: Tasks::new(outbox.clone())?,
+            outbox,
             node: Mutex::default(),
             receives: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -124,7 +130,7 @@ impl NativeNode {
         environment::enter(env, &inner)?;
         let released = Released(receiver);
         let starting = inner.clone();
-        inner.outbox.run(call, async move {
+        inner.tasks.run(call, async move {
             let node = tokio::select! {
                 node = Node::start(options) => node?,
                 () = released.clone().wait() => return Err(given_up()),
@@ -192,9 +198,9 @@ impl NativeNode {
     /// Makes the function that sends; see [`send::function`].
     #[napi(catch_unwind)]
     pub fn sender<'env>(&self, env: &'env Env) -> napi::Result<Function<'env, (), u32>> {
-        let (inner, outbox) = (self.inner.clone(), self.inner.outbox.clone());
+        let (inner, tasks) = (self.inner.clone(), self.inner.tasks.clone());
         let wait = move |call, sending: Sending| {
-            outbox.run(call, async move {
+            tasks.run(call, async move {
                 sending.finish().await?;
                 Ok(NOTHING.into())
             });
@@ -212,7 +218,7 @@ impl NativeNode {
     #[napi(catch_unwind)]
     pub fn discover(&self, prefix: Option<String>, call: CallId) {
         let node = self.inner.node();
-        self.inner.outbox.run(call, async move {
+        self.inner.tasks.run(call, async move {
             let peers = node?.discover(prefix.as_deref()).await?;
             Ok(interchange::array(peers.iter().map(interchange::peer)))
         });
@@ -243,7 +249,7 @@ impl NativeNode {
     #[napi(catch_unwind)]
     pub fn shutdown(&self, call: CallId) {
         let inner = self.inner.clone();
-        self.inner.outbox.run(call, async move {
+        self.inner.tasks.run(call, async move {
             // Kept until the end, so that its last events can still be taken.
             if let Ok(node) = inner.node() {
                 node.shutdown().await?;

@@ -38,22 +38,6 @@ impl Outbox {
         self.wake.wake();
     }
 
-    /// Runs a call to its end on distflow's threads.
-    pub fn run(
-        self: &Arc<Self>,
-        call: CallId,
-        work: impl Future<Output = Result<String>> + Send + 'static,
-    ) {
-        let outbox = self.clone();
-        let spawned = distflow_core::spawn(async move {
-            let result = work.await;
-            outbox.finish(call, result);
-        });
-        if let Err(error) = spawned {
-            self.finish(call, Err(error));
-        }
-    }
-
     /// Runs a call that blocks on a thread of its own.
     pub fn run_blocking(
         self: &Arc<Self>,

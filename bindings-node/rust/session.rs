@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use crate::environment::{self, Ends};
 use crate::failure;
 use crate::outbox::{CallId, NOTHING, Outbox};
+use crate::tasks::Tasks;
 use crate::wake::Wake;
 
 /// How long one wait for something new lasts; then it is begun again.
@@ -27,6 +28,7 @@ enum State<T> {
 
 struct Inner<T> {
     outbox: Arc<Outbox>,
+    tasks: Arc<Tasks>,
     // Protects what is held; held to clone or to replace it.
     state: Mutex<State<T>>,
     /// JavaScript has taken what was there.
@@ -37,8 +39,10 @@ struct Inner<T> {
 
 impl<T: Send + Sync + 'static> Inner<T> {
     fn new(env: &Env, wake: &Function<'_, (), ()>) -> napi::Result<Arc<Self>> {
+        let outbox = Arc::new(Outbox::new(Arc::new(Wake::new(env, wake)?)));
         let inner = Arc::new(Self {
-            outbox: Arc::new(Outbox::new(Arc::new(Wake::new(env, wake)?))),
+            tasks: Tasks::new(outbox.clone())?,
+            outbox,
             state: Mutex::new(State::Starting),
             taken: Notify::new(),
             closed: watch::Sender::new(false),
@@ -74,7 +78,9 @@ impl<T> Inner<T> {
 
     fn close(&self) {
         let former = std::mem::replace(&mut *self.state.lock(), State::Closed);
-        self.closed.send_replace(true);
+        if !self.tasks.is_over() {
+            self.closed.send_replace(true);
+        }
         drop(former);
     }
 
@@ -90,7 +96,9 @@ impl<T> Inner<T> {
             text.push_str(&format!("\"r\":{results},"));
         }
         text.push_str("\"more\":false}");
-        self.taken.notify_one();
+        if !self.tasks.is_over() {
+            self.taken.notify_one();
+        }
         text
     }
 }
@@ -121,7 +129,7 @@ impl NativeSession {
             Err(error) => self.inner.outbox.finish(call, Err(error)),
             Ok(session) => {
                 let asking = ask(session);
-                self.inner.outbox.run(call, async move {
+                self.inner.tasks.run(call, async move {
                     asking.await?;
                     Ok(NOTHING.into())
                 });
@@ -154,7 +162,7 @@ impl NativeSession {
             interchange::create_options(&options).map_err(|error| failure::thrown(&error))?;
         let inner = Inner::new(env, &wake)?;
         let starting = inner.clone();
-        inner.outbox.run(call, async move {
+        inner.tasks.run(call, async move {
             let instance = instance.unwrap_or_else(sessions::instance_id);
             let id = id.as_deref();
             let session = match how.as_str() {
@@ -306,7 +314,7 @@ impl NativeSessionList {
         let sessions = sessions_of(&broker)?;
         let inner = Inner::new(env, &wake)?;
         let starting = inner.clone();
-        inner.outbox.run(call, async move {
+        inner.tasks.run(call, async move {
             let list = Arc::new(sessions.list().await?);
             starting.put(list.clone())?;
             distflow_core::spawn(async move {

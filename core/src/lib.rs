@@ -66,7 +66,7 @@ pub use node_state::NodeEvent;
 pub use pmd::{Interrupter, Launcher, Pmd, PmdClient, PmdEvent, PmdNotice, PmdOptions};
 #[cfg(unix)]
 pub use runtime::Readable;
-pub use runtime::{spawn, wait};
+pub use runtime::{Handle as RuntimeHandle, User as RuntimeUser, spawn, wait};
 pub use wire::peer::Payload;
 pub use wire::pmd::{LeaveCause, NodeInfo};
 

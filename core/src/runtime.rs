@@ -17,6 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -212,11 +213,20 @@ impl Handle {
         }
         let canary = self.0.canary.clone();
         let mut future = Box::pin(future);
+        let mut guarded: Option<(Waker, Waker)> = None;
         let task = self.0.runtime.spawn(std::future::poll_fn(move |cx| {
             if canary.is_gone() {
                 leave_the_poll();
             }
-            future.as_mut().poll(cx)
+            let (_, waker) = match guarded.take() {
+                Some(known) if known.0.will_wake(cx.waker()) => guarded.insert(known),
+                _ => {
+                    let (canary, waker) = (canary.clone(), cx.waker().clone());
+                    let guard = Arc::new(Guard { canary, waker }).into();
+                    guarded.insert((cx.waker().clone(), guard))
+                }
+            };
+            future.as_mut().poll(&mut Context::from_waker(waker))
         }));
         self.attend();
         Ok(task)
@@ -292,6 +302,26 @@ impl Handle {
             let left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
             crate::park::block_on_timeout(future, left)
         })
+    }
+}
+
+/// Wakes a task, unless the descriptors are known to be gone: the runtime would wake its thread by
+/// one that is the host's by then. So whoever is told that an object is over can tell others, and
+/// need not know whether one of them is a task.
+struct Guard {
+    canary: Arc<Canary>,
+    waker: Waker,
+}
+
+impl Wake for Guard {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.canary.is_gone() {
+            self.waker.wake_by_ref();
+        }
     }
 }
 
