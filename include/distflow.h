@@ -2193,8 +2193,8 @@ distflow_status distflow_session_hand_over(struct distflow_session *session,
  *
  * Ownership: player is borrowed during the call.
  * Blocks: for one turn of the network's thread. In a callback: allowed.
- * Statuses: OK, REFUSED (somebody has it), INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, FORKED,
- * PANIC.
+ * Statuses: OK, REFUSED (somebody has it), INVALID_ARGUMENT, BUSY (it has asked for 1,024
+ * already), CLOSED, INVALID_HANDLE, FORKED, PANIC.
  */
 distflow_status distflow_session_reserve(struct distflow_session *session, const char *player);
 

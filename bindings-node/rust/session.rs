@@ -1,6 +1,7 @@
 //! Game sessions, as the TypeScript layer uses them.
 
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use distflow_core::sessions::{self, Session, SessionList, Sessions};
@@ -128,11 +129,21 @@ impl NativeSession {
         match self.inner.get() {
             Err(error) => self.inner.outbox.finish(call, Err(error)),
             Ok(session) => {
-                let asking = ask(session);
-                self.inner.tasks.run(call, async move {
-                    asking.await?;
-                    Ok(NOTHING.into())
-                });
+                let mut asking = Box::pin(ask(session));
+                // Begun here: so calls come in order, and one that is refused takes no room.
+                match asking
+                    .as_mut()
+                    .poll(&mut Context::from_waker(Waker::noop()))
+                {
+                    Poll::Ready(done) => {
+                        let done = done.map(|()| NOTHING.into());
+                        self.inner.outbox.finish(call, done);
+                    }
+                    Poll::Pending => self.inner.tasks.run(call, async move {
+                        asking.await?;
+                        Ok(NOTHING.into())
+                    }),
+                }
             }
         }
     }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, test } from 'node:test';
 
-import { distflow, installed } from './helpers.mjs';
+import { distflow, installed, until as eventually } from './helpers.mjs';
 
 const { SessionManager } = distflow;
 
@@ -138,4 +138,23 @@ test('what is wrong is named', async () => {
   ]) {
     await assert.rejects(async () => call(), { code, message });
   }
+});
+
+test('calls in a loop without waiting are refused at a bound while there is no broker', async (t) => {
+  // The program itself, which can be killed.
+  const file = join(installed, 'node_modules/@distflow/native/bin/distflow');
+  const gone = spawn(file, ['broker', 'start', '--mqtt-port', '0', '--json']);
+  t.after(() => gone.kill());
+  const [line] = await once(createInterface(gone.stdout), 'line');
+  const session = await new SessionManager(`mqtt://127.0.0.1:${JSON.parse(line).port}`).create({});
+  t.after(() => session.leave());
+  gone.kill('SIGKILL');
+  await once(gone, 'close');
+  await eventually(() => !session.view.isConnected, 'the end of the connection');
+  const calls = Array.from({ length: 20_000 }, () => session.publish('move', 'x'));
+  const results = await Promise.allSettled(calls);
+  const refused = results.filter(({ status }) => status === 'rejected');
+  // Those that wait for the connection; what is refused before that depends on the threads.
+  assert.ok(refused.length >= 19_000, `${refused.length}`);
+  assert.deepEqual([...new Set(refused.map(({ reason }) => reason.code))], ['busy']);
 });

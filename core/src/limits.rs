@@ -260,6 +260,11 @@ pub const SESSION_MODEL_BYTES_MAX: usize = 255;
 pub const SESSION_MEMBERS_MAX: usize = 1_024;
 /// Size of a message about a session; longer ones are ignored and counted.
 pub const SESSION_PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// Calls of a session that its task has not taken up yet; it takes none up while the broker takes
+/// nothing. Further ones are refused.
+pub const SESSION_CALLS_MAX: usize = 16_384;
+/// Bytes of the game's messages among those calls.
+pub const SESSION_CALLS_BYTES_MAX: usize = 16 << 20;
 /// Bytes of messages that wait while something is being said to a broker, which takes nothing as long as it
 /// has acknowledged nothing; beyond that the connection is ended.
 pub const LINK_HEARD_BYTES_MAX: usize = 64 << 20;
@@ -267,7 +272,8 @@ pub const LINK_HEARD_BYTES_MAX: usize = 64 << 20;
 pub const SESSION_LIST_MAX: usize = 1_024;
 /// Seconds of a countdown: a day.
 pub const SESSION_COUNTDOWN_S_MAX: u32 = 86_400;
-/// Players that can be reserved or registered in one session.
+/// Players that can be reserved or registered in one session, and that one instance can ask for or
+/// give back while it is away.
 pub const SESSION_PLAYERS_MAX: usize = 1_024;
 
 /// Clients that the broker in the box serves at once; each costs about 2 KiB and one file descriptor.

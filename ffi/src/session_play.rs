@@ -80,8 +80,8 @@ pub unsafe extern "C" fn distflow_session_hand_over(
 ///
 /// Ownership: `player` is borrowed during the call.
 /// Blocks: for one turn of the network's thread. In a callback: allowed.
-/// Statuses: OK, REFUSED (somebody has it), INVALID_ARGUMENT, CLOSED, INVALID_HANDLE, FORKED,
-/// PANIC.
+/// Statuses: OK, REFUSED (somebody has it), INVALID_ARGUMENT, BUSY (it has asked for 1,024
+/// already), CLOSED, INVALID_HANDLE, FORKED, PANIC.
 ///
 /// # Safety
 /// `player` must be NULL or a NUL-terminated text.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::game::GameMessage;
 use super::task::{Ask, Command, Shared, Task, Told, View};
@@ -14,7 +14,7 @@ use crate::canary;
 use crate::dispatch::{Callbacks, Handler, Inbox};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::random_u64;
-use crate::limits::SESSION_PAYLOAD_BYTES_MAX;
+use crate::limits::{SESSION_CALLS_BYTES_MAX, SESSION_CALLS_MAX, SESSION_PAYLOAD_BYTES_MAX};
 use crate::mailbox::MailboxConfig;
 use crate::mqtt::{BrokerOptions, Link};
 use crate::runtime::{Handle, User};
@@ -25,13 +25,60 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A session that this process has created, joined or looks at. Dropped, it is left, in the
 /// background.
+///
+/// 16,384 calls may be under way at once, with 16 MiB of the game's messages; further ones are `busy`.
 pub struct Session {
     id: String,
     instance: String,
     shared: Arc<Shared>,
+    /// Bounded by `room`, except for leaving, which is always possible.
     commands: mpsc::UnboundedSender<Command>,
+    room: Room,
     callbacks: Callbacks<Event, Infallible>,
     runtime: Handle,
+}
+
+/// What may still wait for the task.
+struct Room {
+    calls: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+/// What a call has taken of it, until the task has taken up the call.
+pub(super) struct Taken {
+    _call: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            calls: Arc::new(Semaphore::new(SESSION_CALLS_MAX)),
+            bytes: Arc::new(Semaphore::new(SESSION_CALLS_BYTES_MAX)),
+        }
+    }
+}
+
+impl Room {
+    fn take(&self, bytes: usize) -> Result<Taken> {
+        let full = |_| {
+            let text = format!(
+                "too many calls of this session wait: the broker takes nothing, or they are made \
+                 without waiting for their ends; at most {SESSION_CALLS_MAX} may, with {} MiB",
+                SESSION_CALLS_BYTES_MAX >> 20
+            );
+            Error::new(ErrorKind::Busy, text)
+        };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Ok(Taken {
+            _call: self.calls.clone().try_acquire_owned().map_err(full)?,
+            _bytes: self
+                .bytes
+                .clone()
+                .try_acquire_many_owned(bytes)
+                .map_err(full)?,
+        })
+    }
 }
 
 impl std::fmt::Debug for Session {
@@ -59,6 +106,7 @@ impl Session {
             instance: seat.instance().to_owned(),
             shared: shared.clone(),
             commands,
+            room: Room::default(),
             callbacks: Callbacks::new(shared.events.clone(), none, Arc::default()),
             runtime: runtime.clone(),
         };
@@ -178,7 +226,7 @@ impl Session {
     ) -> Result<()> {
         let (reply, answer) = oneshot::channel();
         let ask: Ask = Box::new(ask);
-        self.tell(Command::Ask(ask, reply))?;
+        self.tell(Command::Ask(ask, reply, self.room.take(0)?))?;
         answer.await.unwrap_or_else(|_| Err(over()))
     }
 
@@ -233,7 +281,7 @@ impl Session {
     }
 
     /// Sends a message of the game, on `{id}/game_{name}`. Without a connection up to 1,000 messages
-    /// and 16 MiB wait for one.
+    /// and 16 MiB wait for one; further ones are `busy`.
     ///
     /// Errors: `invalid_argument` for the name, `too_large`, `busy`, `closed`.
     pub async fn publish(&self, name: &str, payload: Vec<u8>) -> Result<()> {
@@ -245,12 +293,13 @@ impl Session {
             );
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
+        let room = self.room.take(payload.len())?;
         let message = GameMessage {
             name: name.to_owned(),
             payload,
         };
         let (reply, answer) = oneshot::channel();
-        self.tell(Command::Game(message, reply))?;
+        self.tell(Command::Game(message, reply, room))?;
         answer.await.unwrap_or_else(|_| Err(over()))
     }
 

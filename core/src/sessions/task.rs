@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::game::{GameMessage, Waiting};
 use super::local::moment;
+use super::play::Taken;
 use super::{CLOSE_WITHIN, carry_out, over};
 use crate::canary;
 use crate::dispatch::Inbox;
@@ -106,8 +107,8 @@ pub(super) struct Told {
 pub(super) type Ask = Box<dyn FnOnce(&mut Seat, Moment) -> Result<()> + Send>;
 
 pub(super) enum Command {
-    Ask(Ask, oneshot::Sender<Result<()>>),
-    Game(GameMessage, oneshot::Sender<Result<()>>),
+    Ask(Ask, oneshot::Sender<Result<()>>, Taken),
+    Game(GameMessage, oneshot::Sender<Result<()>>, Taken),
     /// Leave, and end.
     Leave,
 }
@@ -277,12 +278,14 @@ impl Task {
     async fn obey(&mut self, command: Option<Command>) {
         let now = moment();
         match command {
-            Some(Command::Ask(ask, reply)) => {
+            Some(Command::Ask(ask, reply, room)) => {
+                drop(room);
                 let result = ask(&mut self.seat, now);
                 self.carry_out().await;
                 let _ = reply.send(result);
             }
-            Some(Command::Game(message, reply)) => {
+            Some(Command::Game(message, reply, room)) => {
+                drop(room);
                 let result = if self.seat.ending().is_some() {
                     Err(over())
                 } else if self.link.is_connected() {

@@ -1,5 +1,7 @@
 //! Who plays whom.
 
+use distflow_core::ErrorKind;
+use distflow_core::limits::SESSION_PLAYERS_MAX;
 use distflow_core::session::seat::{Ending, Event};
 
 use crate::begun::{act, room_for, with_members};
@@ -59,6 +61,32 @@ fn players_go_to_who_asked_first() {
         let reserved = world.clients[client].seat.reserved();
         assert!(!reserved.contains_key("Farmer"), "{client}: {reserved:?}");
     }
+}
+
+#[test]
+fn who_is_away_asks_for_so_many_players_only() {
+    let mut world = with_members(&room_for(4), 2);
+    world.cut(1);
+    let mut asked = |gives_back| {
+        let accepted = (0..2 * SESSION_PLAYERS_MAX).map_while(|at| {
+            let player = format!("{gives_back}{at}");
+            let reserved = act(&mut world, 1, |seat, now| seat.reserve(&player, now));
+            if gives_back {
+                act(&mut world, 1, |seat, now| seat.release(&player, now)).unwrap();
+            }
+            match reserved {
+                Ok(()) => Some(()),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+                    None
+                }
+            }
+        });
+        accepted.count()
+    };
+    let given_back = asked(true);
+    assert_eq!(given_back, SESSION_PLAYERS_MAX);
+    assert_eq!(asked(false), 0);
 }
 
 #[test]

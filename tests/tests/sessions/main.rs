@@ -15,6 +15,7 @@ mod in_the_box;
 mod loss;
 mod originals;
 mod people;
+mod room;
 mod scenarios;
 mod silence;
 mod storm;

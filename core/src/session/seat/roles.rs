@@ -1,7 +1,8 @@
 //! Reserving and registering players.
 
-use super::{Event, Seat};
+use super::{Event, Seat, Wishes};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::SESSION_PLAYERS_MAX;
 use crate::session::date::Moment;
 use crate::session::message::{Player, Reservation, write_all_selected};
 use crate::session::topic::{check_player, name_of};
@@ -41,9 +42,19 @@ impl Seat {
     /// Asks for a player. Whose it is, [`Event::Reserved`] tells.
     ///
     /// Errors: `invalid_argument` for the name; `refused` when this instance is not in the session,
-    /// or the player is somebody else's.
+    /// or the player is somebody else's; `busy` when it has asked for too many.
     pub fn reserve(&mut self, player: &str, now: Moment) -> Result<()> {
         self.check_player_of_mine(player)?;
+        let Wishes {
+            reserved, released, ..
+        } = &self.wishes;
+        // Without a connection nothing else bounds them.
+        if !reserved.contains(player) && reserved.len() + released.len() >= SESSION_PLAYERS_MAX {
+            let text = format!(
+                "this instance has asked for {SESSION_PLAYERS_MAX} players already, or given them back"
+            );
+            return Err(Error::new(ErrorKind::Busy, text));
+        }
         self.wishes.released.remove(player);
         self.wishes.reserved.insert(player.to_owned());
         self.ask_for(player, now);
