@@ -86,11 +86,16 @@ impl OfBroker for Broker {
 
 /// Runs what a test does, within the limit of all tests.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    block_on_for(10 * LIMIT, future)
+}
+
+/// Runs what a test does, within a limit of its own.
+pub fn block_on_for<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let limited = async { tokio::time::timeout(10 * LIMIT, future).await };
+    let limited = async { tokio::time::timeout(limit, future).await };
     runtime.block_on(limited).expect("it took too long")
 }
 

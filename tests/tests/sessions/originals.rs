@@ -1,6 +1,7 @@
 //! Peers as mqtt-session.md describes the originals, on real brokers, in both roles: they see ours,
 //! and ours see them. How they behave in every order of events, `core/tests/session/originals.rs` shows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use distflow_core::mqtt::{BrokerOptions, Link, LinkEvent};
@@ -8,14 +9,19 @@ use distflow_core::session::seat::{Ending, Event};
 use distflow_core::session::{Document, State, Vocabulary};
 use distflow_core::sessions::{instance_id, moment};
 
-use crate::brokers::{Broker, OfBroker, block_on, on_both};
-use crate::people::{count, create, room_for, shows, until};
+use distflow_tests::LIMIT;
+
+use crate::brokers::{Broker, Instance, OfBroker, block_on, block_on_for, on_both};
+use crate::people::{count, create, join, room_for, shows, until};
 
 on_both!(
     originals_join_ours,
     ours_join_sessions_of_originals,
     planned_peers_join_ours,
     a_game_of_an_original_is_left_alone,
+    a_member_that_is_killed_is_taken_out_of_an_originals_session,
+    an_original_that_chooses_last_learns_that_all_have,
+    what_a_killed_original_left_behind_is_no_member,
     a_session_of_an_original_may_have_any_letters_in_its_id,
 );
 
@@ -89,6 +95,18 @@ impl Original {
             .unwrap();
     }
 
+    async fn announce(&mut self) {
+        let announcement = format!(
+            r#"{{"session_id": "{}", "clientId": "{}", "num_players_min": 1, "num_players_max": 4, "model_name": "Original", "timestamp": "{}"}}"#,
+            self.session,
+            self.id,
+            moment().local
+        );
+        let topic = format!("session_discovery/{}", self.session);
+        let payload = announcement.into_bytes();
+        self.link.publish(topic, payload, true, 1).await.unwrap();
+    }
+
     async fn publish(&mut self) {
         let document = self.document.as_mut().unwrap();
         // `to_dict` drops what it does not know.
@@ -126,6 +144,56 @@ impl Original {
         // Nobody has lost it, whoever wrote meanwhile.
         self.document = None;
         self.sees(|document| document.has(&me)).await;
+    }
+
+    /// Writes as its own what others have written, while something else goes on.
+    async fn creates_while<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                done = &mut other => return done,
+                event = self.link.next() => {
+                    if let LinkEvent::Message { payload, .. } = event {
+                        self.document = Some(Document::parse(&payload, 0).unwrap());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens the dialog in which players are chosen: its user has chosen one at once. Waits until as many
+    /// are registered as there are members, or somebody says that all are.
+    async fn choose(&mut self, player: &str, members: usize) {
+        let (id, session) = (self.id.clone(), self.session.clone());
+        let topic = |name: &str| format!("{session}/session_{name}");
+        for filter in ["player_registration/+", "all_players_selected"] {
+            self.link.subscribe(topic(filter)).await.unwrap();
+        }
+        let registration = format!(
+            r#"{{"clientId": "{id}", "assigned_player_name": "{player}", "num_players_min": 1, "num_players_max": 4, "timestamp": "{}"}}"#,
+            moment().local
+        );
+        let own = topic(&format!("player_registration/{player}"));
+        (self.link)
+            .publish(own, registration.into_bytes(), false, 1)
+            .await
+            .unwrap();
+        let mut registered = BTreeSet::new();
+        let choosing = async {
+            while registered.len() < members {
+                let LinkEvent::Message { topic, payload, .. } = self.link.next().await else {
+                    continue;
+                };
+                if topic.ends_with("/session_all_players_selected") && !payload.is_empty() {
+                    break;
+                }
+                if topic.contains("/session_player_registration/") && !payload.is_empty() {
+                    registered.insert(topic);
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(LIMIT, choosing).await;
+        assert!(in_time.is_ok(), "{registered:?}");
     }
 
     async fn leave(&mut self) {
@@ -184,21 +252,9 @@ fn ours_join_sessions_of_originals(broker: &mut Broker) {
         let id = format!("s-{}", instance_id());
         let mut original = Original::create(broker, &id).await;
         let sessions = broker.sessions();
-        let (two, three) = {
-            let joining = async { tokio::join!(sessions.join(&id), sessions.join(&id)) };
-            tokio::pin!(joining);
-            // The creator hears what the others write, and publishes that as its own.
-            loop {
-                tokio::select! {
-                    (two, three) = &mut joining => break (two.unwrap(), three.unwrap()),
-                    event = original.link.next() => {
-                        if let LinkEvent::Message { payload, .. } = event {
-                            original.document = Some(Document::parse(&payload, 0).unwrap());
-                        }
-                    }
-                }
-            }
-        };
+        let joining = async { tokio::join!(sessions.join(&id), sessions.join(&id)) };
+        let (two, three) = original.creates_while(joining).await;
+        let (two, three) = (two.unwrap(), three.unwrap());
         original.sees(|document| document.members.len() == 3).await;
         for session in [&two, &three] {
             count(session, 3).await;
@@ -213,40 +269,125 @@ fn ours_join_sessions_of_originals(broker: &mut Broker) {
     });
 }
 
-/// The creator's heartbeat ends with its dialog when the game starts; seed and announcement go on.
+/// The creator's heartbeat ends with its dialog when the game starts; seed and announcement go on. For a
+/// little longer than a heartbeat may stand still, or `GAME_S` seconds.
 fn a_game_of_an_original_is_left_alone(broker: &mut Broker) {
-    block_on(async {
+    let given = std::env::var("GAME_S").ok();
+    let game_s: u64 = given.map_or(27, |given| given.parse().unwrap());
+    block_on_for(Duration::from_secs(game_s) + 10 * LIMIT, async {
         let id = format!("s-{}", instance_id());
         let mut original = Original::create(broker, &id).await;
-        let ours = broker.sessions().join(&id).await.unwrap();
-        original.sees(|document| document.members.len() == 2).await;
+        let sessions = broker.sessions();
+        let joining = async { tokio::join!(sessions.join(&id), sessions.join(&id)) };
+        let (one, two) = original.creates_while(joining).await;
+        let ours = [one.unwrap(), two.unwrap()];
+        original.sees(|document| document.members.len() == 3).await;
         let document = original.document.as_mut().unwrap();
         document.state = Some(State::InProgress);
         document.version += 1;
         original.publish().await;
         let started = Event::StateChanged(State::InProgress);
-        until(&ours, |event| *event == started).await;
-        // Longer than a heartbeat may stand still.
-        for _ in 0..9 {
-            let seed = format!(
-                r#"{{"clientId": "{}", "seed": 7, "is_leader": true}}"#,
-                original.id
-            );
-            let topic = format!("{id}/session_seed_sync");
-            original
-                .link
-                .publish(topic, seed.into_bytes(), true, 1)
-                .await
-                .unwrap();
-            tokio::time::sleep(Duration::from_secs(3)).await;
+        for session in &ours {
+            until(session, |event| *event == started).await;
         }
-        let view = ours.view();
-        assert!(view.is_in && view.ending.is_none() && view.is_connected);
-        let document = view.document.unwrap();
-        assert!(!document.is_closed() && document.is_original());
+        for turn in 0..game_s / 3 {
+            let instance = &original.id;
+            let seed = format!(r#"{{"clientId": "{instance}", "seed": 7, "is_leader": true}}"#);
+            let topic = format!("{id}/session_seed_sync");
+            let seed = seed.into_bytes();
+            original.link.publish(topic, seed, true, 1).await.unwrap();
+            if turn % 2 == 0 {
+                original.announce().await;
+            }
+            let pause = tokio::time::sleep(Duration::from_secs(3));
+            original.creates_while(pause).await;
+            // Nobody closes it, and nobody is taken out.
+            let document = original.document.as_ref().unwrap();
+            assert!(!document.is_closed(), "after {} s", 3 * turn);
+            assert_eq!(document.members.len(), 3, "after {} s", 3 * turn);
+        }
+        for session in &ours {
+            let view = session.view();
+            assert!(view.is_in && view.ending.is_none() && view.is_connected);
+            let document = view.document.unwrap();
+            assert!(!document.is_closed() && document.is_original());
+        }
         let kept = broker.retained(&id).await;
         assert!(kept.contains(&format!("{id}/session_state")), "{kept:?}");
-        ours.leave().await;
+        for session in &ours {
+            session.leave().await;
+        }
+    });
+}
+
+/// An original creator takes nobody out.
+fn a_member_that_is_killed_is_taken_out_of_an_originals_session(broker: &mut Broker) {
+    block_on(async {
+        let id = format!("s-{}", instance_id());
+        let mut original = Original::create(broker, &id).await;
+        let mut killed = Instance::start(broker, &["join", &id], &[]);
+        let sessions = broker.sessions();
+        let stays = original.creates_while(sessions.join(&id)).await.unwrap();
+        let both = original.creates_while(count(&stays, 3));
+        both.await;
+        killed.child.kill();
+        original.creates_while(count(&stays, 2)).await;
+        original.sees(|document| document.members.len() == 2).await;
+        let document = original.document.as_ref().unwrap();
+        assert!(document.has(&original.id) && document.has(stays.instance()));
+    });
+}
+
+/// Ours has registered before the original's dialog listens, which hears only what is said from then on.
+fn an_original_that_chooses_last_learns_that_all_have(broker: &mut Broker) {
+    block_on(async {
+        // Of ours.
+        let one = create(broker, room_for(4)).await;
+        let mut original = Original::start(broker, one.id(), Vocabulary::Running).await;
+        original.show_presence().await;
+        original.join().await;
+        count(&one, 2).await;
+        one.register("Farmer").await.unwrap();
+        until(&one, |event| matches!(event, Event::Registered { .. })).await;
+        original.choose("Hunter", 2).await;
+        until(&one, |event| *event == Event::AllPlayersSelected).await;
+
+        // Of the original.
+        let id = format!("s-{}", instance_id());
+        let mut original = Original::create(broker, &id).await;
+        let sessions = broker.sessions();
+        let two = original.creates_while(sessions.join(&id)).await.unwrap();
+        original.creates_while(count(&two, 2)).await;
+        two.register("Farmer").await.unwrap();
+        until(&two, |event| matches!(event, Event::Registered { .. })).await;
+        original.choose("Hunter", 2).await;
+        until(&two, |event| *event == Event::AllPlayersSelected).await;
+    });
+}
+
+/// It has no will: what it said of itself stays on the broker, and somebody creates a session of this id.
+fn what_a_killed_original_left_behind_is_no_member(broker: &mut Broker) {
+    block_on(async {
+        let id = format!("s-{}", instance_id());
+        let mut ghost = Original::start(broker, &id, Vocabulary::Running).await;
+        ghost.show_presence().await;
+        ghost.link.close(Duration::ZERO).await;
+        let kept = broker.retained(&id).await;
+        assert_eq!(kept, [format!("{id}/session_instance_ready/{}", ghost.id)]);
+        let sessions = broker.sessions();
+        let one = sessions.create(Some(&id), room_for(4)).await.unwrap();
+        let two = join(broker, &one).await;
+        count(&one, 2).await;
+        assert!(!one.view().members().contains(&ghost.id));
+        let is_left = |kept: &[String]| kept.iter().any(|topic| topic.ends_with(&ghost.id));
+        assert!(!is_left(&broker.retained(&id).await));
+        // Whoever says it now is one.
+        let mut alive = Original::start(broker, &id, Vocabulary::Running).await;
+        alive.show_presence().await;
+        alive.join().await;
+        for session in [&one, &two] {
+            count(session, 3).await;
+        }
     });
 }
 
@@ -261,20 +402,7 @@ fn a_session_of_an_original_may_have_any_letters_in_its_id(broker: &mut Broker) 
         shows(&list, None, &["Original (1/1-4 instances (Ready))"]).await;
         assert_eq!(list.sessions().1[0].session_id, ID);
         count(&watching, 1).await;
-        let member = {
-            let joining = sessions.join(ID);
-            tokio::pin!(joining);
-            loop {
-                tokio::select! {
-                    member = &mut joining => break member.unwrap(),
-                    event = original.link.next() => {
-                        if let LinkEvent::Message { payload, .. } = event {
-                            original.document = Some(Document::parse(&payload, 0).unwrap());
-                        }
-                    }
-                }
-            }
-        };
+        let member = original.creates_while(sessions.join(ID)).await.unwrap();
         assert_eq!(member.id(), ID);
         count(&watching, 2).await;
         // What is said in the session is seen under that spelling, too.
