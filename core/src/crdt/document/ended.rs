@@ -99,10 +99,6 @@ impl Document {
             return None;
         }
         let grace_ms = self.arrival_ms();
-        let is_early = since_ms >= now_ms.saturating_sub(grace_ms);
-        if is_early && !crate::plant::active("folded_early") {
-            return None;
-        }
         let mut until_ms = match crate::plant::active("folded_early") {
             true => now_ms,
             false => now_ms.saturating_sub(grace_ms),
@@ -127,6 +123,11 @@ impl Document {
                 }
                 seen.push(self.log.seen_by(life)?);
             }
+        }
+        // What somebody wrote who is no member any more must have reached all members before they were heard
+        // of.
+        if since_ms >= until_ms && !crate::plant::active("folded_early") {
+            return None;
         }
         let births = self.births();
         if let Some(unheard_ms) = self.unheard_ms(&births, until_ms, now_ms) {
