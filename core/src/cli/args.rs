@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::cli::output::{WRONG_USE, err_line, out_line, out_text};
+use crate::cli::output::{WRONG_USE, err_line, out_line, out_text, print_error};
+use crate::error::{Error, ErrorKind as Kind};
 use crate::limits;
 
 /// distflow CLI
@@ -338,27 +339,43 @@ pub(super) fn report(error: &clap::Error, arguments: &[OsString]) -> u8 {
         }
         ErrorKind::InvalidSubcommand => {
             let words = command_words(arguments);
-            out_line(&Cli::command().render_help().to_string());
-            match &words[..] {
+            if !wants_json(arguments) {
+                out_line(&Cli::command().render_help().to_string());
+            }
+            let text = match &words[..] {
                 [group, word, ..]
                     if matches!(group.as_str(), "pmd" | "node" | "session" | "broker") =>
                 {
-                    err_line(&format!("Unknown {group} command: {word}"));
+                    format!("Unknown {group} command: {word}")
                 }
-                [word, ..] => err_line(&format!("Unknown command: {word}")),
-                [] => err_line(&error.to_string()),
-            }
+                [word, ..] => format!("Unknown command: {word}"),
+                [] => error.to_string(),
+            };
+            print_wrong(text, arguments);
             1
         }
         ErrorKind::MissingRequiredArgument if command_words(arguments) == ["pmd", "resolve"] => {
-            err_line("Usage: distflow pmd resolve <alias>");
+            print_wrong("Usage: distflow pmd resolve <alias>".to_owned(), arguments);
             1
         }
         _ => {
-            err_line(error.render().to_string().trim_end());
+            if wants_json(arguments) {
+                print_wrong(error.to_string(), arguments);
+            } else {
+                err_line(error.render().to_string().trim_end());
+            }
             WRONG_USE
         }
     }
+}
+
+fn wants_json(arguments: &[OsString]) -> bool {
+    arguments.iter().any(|argument| argument == "--json")
+}
+
+pub(super) fn print_wrong(text: String, arguments: &[OsString]) {
+    let error = Error::new(Kind::InvalidArgument, text.trim_end().to_owned());
+    print_error(error.message(), &error, wants_json(arguments));
 }
 
 /// Error text for an option that was given to a command on which it has no effect.

@@ -109,7 +109,7 @@ fn say_started(addresses: &[std::net::SocketAddr], json: bool) {
     if json {
         let second = more.first().unwrap_or(address);
         let line = serde_json::json!({"event": "started", "host": address.ip().to_string(),
-            "port": address.port(), "mqtt5_port": second.port()});
+            "port": address.port(), "mqtt5Port": second.port()});
         out_line(&line.to_string());
     } else {
         out_line(&format!("{READY_LINE}{address}"));

@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
-use output::{err_line, out_line};
+use output::out_line;
 
 /// Runs the command line as the `distflow` program: this executable is what a PMD or a demo's
 /// processes are started with.
@@ -73,11 +73,11 @@ fn run_command(arguments: Vec<OsString>) -> u8 {
         Err(error) => return args::report(&error, &arguments),
     };
     if let Some(why) = args::without_effect(&matches) {
-        err_line(&why);
+        args::print_wrong(why, &arguments);
         return output::WRONG_USE;
     }
     if let Err(why) = logging::start(cli.place.log.as_deref(), &cli.place.log_format) {
-        err_line(&why);
+        args::print_wrong(why, &arguments);
         return output::WRONG_USE;
     }
     let Some(command) = cli.command else {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::args::{Place, StartOptions};
 use crate::cli::output::{RUNS_ALREADY, begin, err_line, out_line, shown};
-use crate::cli::{notify, output, signals};
+use crate::cli::{logging, notify, output, signals};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::pmd::{Daemon, PmdOptions, READY_LINE, Server, ServerNotice, is_launched, spawn_daemon};
@@ -73,7 +73,7 @@ fn start(options: &StartOptions, place: &Place) -> u8 {
     tracing::info!(port, version = crate::VERSION, "the PMD serves");
     match server.run(|notice| print_notice(&notice, &signalled)) {
         Ok(()) => {
-            out_line("PMD stopped");
+            say("PMD stopped");
             output::end();
             // Whether anyone reads what a daemon prints is no matter of its success.
             begin();
@@ -88,18 +88,21 @@ fn print_notice(notice: &ServerNotice<'_>, signalled: &AtomicBool) {
         ServerNotice::Registry(Notice::Left(node, cause)) => {
             let (id, alias) = names(node);
             tracing::info!(node = id, alias, cause = cause.name(), "node left");
+            if logging::is_json() {
+                return;
+            }
             let id = shown(id);
             match cause {
                 LeaveCause::Closed => {
-                    out_line(&format!("Node {id} disconnected (socket closed)"));
-                    out_line(&format!("Removing node {id} (reason: socket_closed)"));
+                    say(&format!("Node {id} disconnected (socket closed)"));
+                    say(&format!("Removing node {id} (reason: socket_closed)"));
                 }
                 LeaveCause::Unregistered => {
-                    out_line(&format!("Removing node {id} (reason: unregister)"));
+                    say(&format!("Removing node {id} (reason: unregister)"));
                 }
-                LeaveCause::TimedOut => out_line(&format!("Removing stale node: {id}")),
+                LeaveCause::TimedOut => say(&format!("Removing stale node: {id}")),
                 LeaveCause::Replaced | LeaveCause::Unknown => {
-                    out_line(&format!("Removing node {id} (reason: {})", cause.name()));
+                    say(&format!("Removing node {id} (reason: {})", cause.name()));
                 }
             }
         }
@@ -107,37 +110,53 @@ fn print_notice(notice: &ServerNotice<'_>, signalled: &AtomicBool) {
             let (id, alias) = names(node);
             tracing::info!(node = id, alias, "node joined");
         }
-        ServerNotice::Registry(Notice::AutoShutdownArmed(ms)) => out_line(&format!(
+        ServerNotice::Registry(Notice::AutoShutdownArmed(ms)) => say(&format!(
             "No nodes registered. PMD will auto-shutdown in {} seconds...",
             *ms as f64 / 1_000.0
         )),
         ServerNotice::Registry(Notice::AutoShutdownCancelled) => {
-            out_line("Auto-shutdown cancelled (node registered)");
+            say("Auto-shutdown cancelled (node registered)");
         }
         ServerNotice::Registry(Notice::BadFrame(text)) => {
             tracing::warn!(reason = text, "a frame is no request");
-            err_line(&format!("Failed to parse message: {}", cut(text)));
+            complain(&format!("Failed to parse message: {}", cut(text)));
         }
         ServerNotice::Connection(text) => {
             tracing::warn!(reason = text, "connection");
-            err_line(&cut(text));
+            complain(&cut(text));
         }
         ServerNotice::Stopping(Some(StopReason::Requested)) => {
-            out_line("Shutdown requested, stopping PMD...");
+            say("Shutdown requested, stopping PMD...");
         }
         ServerNotice::Stopping(Some(StopReason::NoNodes)) => {
             // The originals' text, which says 30 whatever the delay is.
-            out_line("Auto-shutdown triggered (no nodes for 30 seconds)");
+            say("Auto-shutdown triggered (no nodes for 30 seconds)");
         }
         ServerNotice::Stopping(Some(StopReason::TakenOver)) => {
-            out_line("Another PMD takes over, stopping PMD...");
+            say("Another PMD takes over, stopping PMD...");
         }
         ServerNotice::Stopping(None) => {
             notify::send("STOPPING=1");
             if signalled.load(Ordering::Acquire) {
-                out_line("\nShutting down PMD...");
+                say("\nShutting down PMD...");
             }
         }
+    }
+}
+
+/// A line of those that the originals print; where the log is JSON, an object of it.
+fn say(text: &str) {
+    if logging::is_json() {
+        tracing::info!("{}", text.trim());
+    } else {
+        out_line(text);
+    }
+}
+
+/// A line on standard error, unless the log has said it there already.
+fn complain(text: &str) {
+    if !tracing::enabled!(tracing::Level::WARN) {
+        err_line(text);
     }
 }
 
@@ -165,6 +184,9 @@ fn start_daemon(options: &StartOptions, place: &Place) -> u8 {
                 ));
             } else {
                 out_line(&format!("{READY_LINE}{port}"));
+            }
+            if place.log.is_some() && options.log_file.is_none() {
+                err_line("--log has no effect here: a daemon logs to the file of --log-file");
             }
             0
         }

@@ -547,7 +547,7 @@ fn an_old_snapshot_does_not_say_since_when_the_members_are_known() {
 }
 
 #[test]
-fn what_goes_on_after_its_end_is_told() {
+pub fn what_goes_on_after_its_end_is_told() {
     let mut hub = Hub::new();
     // A life that is not over, and is away for a day.
     let mut away = Document::new("bob", Value::object(), Options::default()).unwrap();

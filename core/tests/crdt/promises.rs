@@ -258,6 +258,35 @@ fn deletes_are_forgotten_when_all_have_seen_them_and_not_before() {
 }
 
 #[test]
+fn deletes_go_by_themselves_whoever_looks_at_the_counters() {
+    let options = Options {
+        tombstone_grace_ms: 1_000,
+        ..Options::default()
+    };
+    let mut a = document("A", options.clone());
+    let mut b = document("B", options);
+    for one in [&mut a, &mut b] {
+        one.set_members(Some(&["A", "B"]));
+    }
+    for at in 0..3_000 {
+        let key = path(&format!("[\"k{at}\"]"));
+        b.receive(a.set(&key, 1, NOW_MS).unwrap(), NOW_MS).unwrap();
+        b.receive(a.delete(&key, NOW_MS).unwrap(), NOW_MS).unwrap();
+    }
+    let mut now_ms = NOW_MS + 2_000;
+    for at in 0..200 {
+        now_ms += 20;
+        let key = path(r#"["x"]"#);
+        a.receive(b.set(&key, at, now_ms).unwrap(), now_ms).unwrap();
+        b.receive(a.set(&key, at, now_ms).unwrap(), now_ms).unwrap();
+        a.metrics(now_ms);
+    }
+    for one in [&mut a, &mut b] {
+        assert_eq!(one.metrics(now_ms).tombstones_size, 0);
+    }
+}
+
+#[test]
 fn too_many_writes_to_remember_are_told_once() {
     let options = Options {
         registers_max: 1_000,

@@ -457,6 +457,14 @@ fn a_failure_has_a_code_of_its_family_and_is_json_where_that_is_wanted() {
             "node_not_found",
         ),
         (vec!["pmd", "list", "--port", &none], 1, "pmd_unavailable"),
+        (vec!["frobnicate"], 1, "invalid_argument"),
+        (vec!["pmd", "frobnicate"], 1, "invalid_argument"),
+        (vec!["pmd", "list", "--frobnicate"], 2, "invalid_argument"),
+        (
+            vec!["broker", "start", "--port", "1"],
+            2,
+            "invalid_argument",
+        ),
     ] {
         let output = distflow(&arguments).arg("--json").output().unwrap();
         assert_eq!(

@@ -1,5 +1,7 @@
 //! What a launch starts, what it gives to the daemon, and what becomes of it.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -232,4 +234,33 @@ fn a_daemon_logs_as_it_was_told_to() {
     assert_eq!(joined["alias"], "logged");
     assert_eq!(joined["node"], node.id.as_str());
     assert!(joined["time"].as_str().unwrap().ends_with('Z'), "{joined}");
+    // What is refused, and what it prints, is in objects as well; the last line may be half written.
+    let stranger = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    (&stranger).write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    drop(node);
+    let whole = || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let end = text.rfind('\n').map_or(0, |end| end + 1);
+        text[..end].to_owned()
+    };
+    let has = |word: &str| wait_until(LIMIT, || whole().contains(word));
+    assert!(has("\"message\":\"connection\"") && has("node left"));
+    for line in whole().lines() {
+        let object = serde_json::from_str::<serde_json::Value>(line);
+        assert!(object.is_ok_and(|line| line["level"].is_string()), "{line}");
+    }
+}
+
+#[test]
+fn a_daemon_without_a_file_says_that_it_logs_nowhere() {
+    let port = free_port();
+    let _guard = DaemonGuard(port);
+    let port_text = port.to_string();
+    let start = [
+        "pmd", "start", "--daemon", "--port", &port_text, "--log", "info",
+    ];
+    let output = distflow(&start).output().unwrap();
+    assert!(output.status.success());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("--log-file"), "{errors}");
 }

@@ -223,8 +223,12 @@ impl Document {
         unheard_ms
     }
 
-    /// The same, with all members heard of as they are now.
+    /// The same, with all members heard of as they are now. A grace period of 0 says that nothing is ever under
+    /// way.
     pub(super) fn unheard_now_ms(&self, now_ms: u64) -> Option<u64> {
+        if self.options.tombstone_grace_ms == 0 {
+            return None;
+        }
         let mut heard_ms = now_ms;
         for member in self.members.as_ref()? {
             if !self.is_me(member) {

@@ -146,6 +146,8 @@ pub struct Document {
     lost_horizon_ms: u64,
     lost_until_ms: u64,
     unsettled: usize,
+    /// When it was last looked for what can be forgotten.
+    settled_ms: u64,
     settled: Settled,
     is_over_limit: bool,
     metrics: Metrics,
@@ -192,6 +194,7 @@ impl Document {
             lost_horizon_ms: 0,
             lost_until_ms: 0,
             unsettled: 0,
+            settled_ms: 0,
             settled: Settled::default(),
             is_over_limit: false,
             metrics: Metrics::default(),

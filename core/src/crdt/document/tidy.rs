@@ -13,6 +13,10 @@ use crate::limits;
 /// places to look at, so that it costs every operation the same, and little.
 const SETTLE_OPS: usize = 4_096;
 const SETTLE_FACTOR: usize = 4;
+/// When the grace period has passed since, it is looked at after this part of the places.
+const PERIOD_PART: usize = 64;
+/// At most so often.
+const PERIOD_MS_MIN: u64 = 1_000;
 /// Where more writes could be remembered than the option says, it is looked at sooner: after this part
 /// of the places.
 const LIMIT_PART: usize = 8;
@@ -78,7 +82,12 @@ impl Document {
         let may_be_over = !self.is_over_limit
             && self.unsettled > room.max(SETTLE_OPS.min(self.options.registers_max) / LIMIT_PART)
             && self.unsettled > self.settled.nodes / LIMIT_PART;
-        if may_be_over || self.unsettled > SETTLE_OPS.max(SETTLE_FACTOR * self.settled.nodes) {
+        let period_ms = self.options.tombstone_grace_ms.max(PERIOD_MS_MIN);
+        let is_time = self.members.is_some()
+            && now_ms.saturating_sub(self.settled_ms) > period_ms
+            && self.unsettled > self.settled.nodes / PERIOD_PART;
+        let are_many = self.unsettled > SETTLE_OPS.max(SETTLE_FACTOR * self.settled.nodes);
+        if may_be_over || is_time || are_many {
             self.drop_tombstones(now_ms);
         }
     }
@@ -150,6 +159,8 @@ impl Document {
     /// how an array came to be, as far as every member has seen it. Does nothing unless the members
     /// are known; see [`Document::set_members`].
     pub fn drop_tombstones(&mut self, now_ms: u64) {
+        self.settled_ms = now_ms;
+        self.unsettled = 0;
         match self.seen_by_all(now_ms) {
             None => self.look(&|_| false, &|_| false),
             Some(seen) => {
@@ -202,6 +213,5 @@ impl Document {
         is_settled: &impl Fn(&Stamp) -> bool,
     ) {
         self.settled = self.tree.settle(&self.replicas, is_over, is_settled);
-        self.unsettled = 0;
     }
 }
