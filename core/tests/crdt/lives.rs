@@ -355,6 +355,31 @@ pub fn a_delete_is_not_forgotten_before_what_an_ended_life_wrote_has_arrived() {
     check(steps).unwrap();
 }
 
+/// An operation waits at one member for another that is late, and has come after the others have counted
+/// both lives as ended.
+#[test]
+pub fn what_has_waited_too_long_is_given_up() {
+    let zero = || Write::Set(Json::parse("0").unwrap());
+    let steps = vec![
+        Step::Leave,
+        Step::Meet,
+        Step::Restart(0),
+        Step::Write(0, vec![], zero()),
+        Step::Leave,
+        Step::Restore(0, 0),
+        Step::Write(2, vec![], zero()),
+        Step::Write(0, vec![], zero()),
+        Step::Restart(0),
+        // What was written last but one: it needs what was written before.
+        Step::Give(1, 7_378_697_629_483_820_647),
+        Step::Write(0, vec![], zero()),
+        Step::Wait(75),
+        Step::Meet,
+        Step::Meet,
+    ];
+    check(steps).unwrap();
+}
+
 /// The histories are to no avail if nothing is folded in them.
 #[test]
 fn the_histories_fold_lives() {
