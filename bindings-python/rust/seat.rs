@@ -72,8 +72,13 @@ impl NativeSeat {
     }
 
     #[staticmethod]
-    fn join(py: Python<'_>, session: &str, instance: &str) -> PyResult<Self> {
-        let seat = Seat::join(session, instance, Timing::default(), ids::random_u64());
+    fn join(py: Python<'_>, session: &str, instance: &str, as_it_is: bool) -> PyResult<Self> {
+        let (timing, random) = (Timing::default(), ids::random_u64());
+        let as_it_is = as_it_is.then(|| Seat::join_as_it_is(session, instance, timing, random));
+        let seat = match as_it_is.flatten() {
+            Some(seat) => Ok(seat),
+            None => Seat::join(session, instance, timing, random),
+        };
         error::checked(py, seat).map(Self::new)
     }
 

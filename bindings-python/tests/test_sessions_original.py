@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any, Callable, Iterator
 
@@ -200,6 +201,41 @@ def test_sessions_are_discovered(program: Callable[[], Program]) -> None:
     one.manager.disconnect()
     until(lambda: session_id not in discovery.available_sessions)
     discovery.stop_discovery()
+
+
+def test_ids_may_have_any_letters(program: Callable[[], Program]) -> None:
+    # An original, as it writes its document: the id is in the topics as it is.
+    one, two = program(), program()
+    session_id = f"Game {uuid.uuid4()}.a"
+    session = SGDistributedSession(session_id, one.clientId, "Lake")
+
+    def publish(document: SGDistributedSession) -> None:
+        payload = json.dumps(document.to_dict())
+        one.client.publish(f"{session_id}/session_state", payload, qos=1, retain=True)
+
+    publish(session)
+    found: dict[str, Any] = {}
+    two.manager.discoverSessions(found.update)
+    until(lambda: session_id in found)
+    seen: list[SGDistributedSession] = []
+    two.manager.subscribeToSessionState(session_id, seen.append)
+    until(lambda: bool(seen))
+    assert seen[-1].session_id == session_id
+    join_in_time(two, session_id)
+    session.add_instance(two.clientId)
+    publish(session)
+    until(lambda: seen[-1].connected_instances == {one.clientId, two.clientId})
+    two.manager.disconnect()
+
+    # One of ours, whose topics have it in percent encoding.
+    three, four = program(), program()
+    session_id = f"Game {uuid.uuid4()}.b"
+    three.manager.publishSession(session_id, 1, 4, "Forest")
+    join_in_time(four, session_id)
+    known = four.manager.readSessionState(session_id)
+    assert known is not None
+    assert known.session_id == session_id
+    assert known.connected_instances == {three.clientId, four.clientId}
 
 
 def test_a_seed_is_drawn_or_given(program: Callable[[], Program]) -> None:

@@ -49,7 +49,8 @@ class Watcher:
 
     def message(self, topic: str, payload: bytes, _retained: bool) -> None:
         first, _, rest = topic.partition("/")
-        session_id = rest if first == "session_state" else first
+        level = rest if first == "session_state" else first
+        session_id = self._manager._ids.get(level, level)
         is_state = first == "session_state" or rest == "session_state"
         if not payload or not (is_state or rest == "session_seed_sync"):
             return
@@ -57,6 +58,9 @@ class Watcher:
             data = json.loads(payload)
             if is_state:
                 SGDistributedSession.from_dict(data)
+                # Ours write the id there as it is in topics.
+                data["session_id"] = session_id
+                self._manager._spelled[session_id] = level
                 known = self._manager._documents.get(session_id, {})
                 if known.get("state") == "closed" or known == data:
                     return

@@ -68,6 +68,9 @@ class SGDistributedSessionManager:
         self._seeds: Dict[str, Tuple[str, int]] = {}
         self._watches: Dict[str, List[Callable[[SGDistributedSession], object]]] = {}
         self._reservations: List[Callable[[str, str, str], object]] = []
+        # Levels of topics, with the sessions that they stand for; and by which a session was heard.
+        self._ids: Dict[str, str] = {}
+        self._spelled: Dict[str, str] = {}
         # The players that were seen to be registered, by session.
         self._players: Dict[str, Set[str]] = {}
         self._discovered: Optional[Callable[[Dict[str, Any]], object]] = None
@@ -128,15 +131,26 @@ class SGDistributedSessionManager:
 
     # ------------------------------------------------------------------ document
 
-    def _state_topics(self, session_id: str) -> Tuple[str, str]:
-        return f"{session_id}/session_state", f"session_state/{session_id}"
+    def _levels(self, session_id: str) -> List[str]:
+        """What may stand for a session in topics: its id as originals write it, and as ours do."""
+        as_it_is = [] if re.search("[/+#]", session_id) else [session_id]
+        return list(dict.fromkeys([*as_it_is, _level(session_id)]))
+
+    def _watch_session(self, session_id: str, *others: str) -> Optional[Wrapped]:
+        """Watches a session's document, and topics of these names below it."""
+        filters: List[str] = []
+        for level in self._levels(session_id):
+            filters += [f"{level}/{name}" for name in (*others, "session_state")]
+            filters.append(f"session_state/{level}")
+            self._ids[level] = session_id
+        return self._watch(*filters)
 
     def readSessionState(
         self, session_id: str, timeout: float = 2.0
     ) -> Optional[SGDistributedSession]:
         """The session's document; ``None`` if there is none within so many seconds, or no
         connection."""
-        wrapped = self._watch(*self._state_topics(session_id))
+        wrapped = self._watch_session(session_id)
         if wrapped is None:
             return None
         wrapped.wait_for(lambda: session_id in self._documents, timeout)
@@ -149,7 +163,7 @@ class SGDistributedSessionManager:
         """Calls a function with each document of a session, and with the one that is known."""
         with_known = self._documents.get(session_id)
         self._watches.setdefault(session_id, []).append(callback)
-        self._watch(*self._state_topics(session_id))
+        self._watch_session(session_id)
         if with_known:
             callback(SGDistributedSession.from_dict(with_known))
 
@@ -201,7 +215,9 @@ class SGDistributedSessionManager:
     def _be_member(self, session_id: str, wants_in: bool, wrapped: Wrapped) -> None:
         is_seated = self._seat is not None and self.session_id == session_id
         if wants_in and not is_seated:
-            self._sit(_distflow.NativeSeat.join(session_id, self._me()), session_id)
+            as_it_is = self._spelled.get(session_id) == session_id
+            seat = _distflow.NativeSeat.join(session_id, self._me(), as_it_is)
+            self._sit(seat, session_id)
         elif not wants_in and is_seated:
             assert self._seat is not None
             self._seat.leave()
@@ -333,7 +349,7 @@ class SGDistributedSessionManager:
         Error: ``ValueError`` without a connection.
         """
         wrapped = self._check_connected("syncing seed")
-        self._watch(f"{session_id}/session_seed_sync", *self._state_topics(session_id))
+        self._watch_session(session_id, "session_seed_sync")
 
         def is_there() -> bool:
             return session_id in self._seeds and self._seeds[session_id][0] != self._me()
@@ -388,7 +404,8 @@ class SGDistributedSessionManager:
             "num_players_max": num_players_max,
             "timestamp": datetime.now().isoformat(),
         }
-        topic = f"{session_id}/session_player_registration/{_level(assigned_player_name)}"
+        level = self._spelled.get(session_id, _level(session_id))
+        topic = f"{level}/session_player_registration/{_level(assigned_player_name)}"
         self._client().publish(topic, json.dumps(payload), qos=1)
         return True
 
@@ -438,7 +455,7 @@ class SGDistributedSessionManager:
     def waitForPlayers(self, session_id: str, min: int, max: int, timeout: float = 30) -> bool:
         """Waits until as many instances are in the session as the game needs at least. False when
         they are not there in time, and without a connection."""
-        wrapped = self._watch(*self._state_topics(session_id))
+        wrapped = self._watch_session(session_id)
         if wrapped is None:
             return False
         needed = min if min < max else max
@@ -489,5 +506,5 @@ class SGDistributedSessionManager:
 
 
 def _level(name: str) -> str:
-    """A player's name as a level of a topic: ASCII letters, digits, ``-`` and ``_`` as they are."""
+    """A name or id as a level of a topic: ASCII letters, digits, ``-`` and ``_`` as they are."""
     return re.sub("[^A-Za-z0-9_-]", lambda c: "".join(f"%{b:02X}" for b in c[0].encode()), name)
