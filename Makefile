@@ -185,7 +185,8 @@ FILL = sed -e 's/@VERSION@/$(VERSION)/' -e 's/@ABI@/$(ABI)/'
 INSTALLED = bin/distflow lib/libdistflow.so.$(VERSION) lib/libdistflow.so.$(ABI) lib/libdistflow.so \
 	lib/libdistflow.a lib/pkgconfig/distflow.pc lib/cmake/distflow/distflow-config.cmake \
 	lib/cmake/distflow/distflow-config-version.cmake include/distflow.h include/distflow.hpp \
-	share/doc/distflow/abi.md share/doc/distflow/c.md share/doc/distflow/guarantees.md
+	$(PAGES:%=share/doc/distflow/%)
+PAGES = abi.md c.md document-format.md guarantees.md operations.md sessions.md
 
 # What is installed holds no paths of the machine that built it. Other flags are another build, so
 # it has a folder of its own. BUILT=<folder> installs the program and the libraries of that folder
@@ -204,7 +205,7 @@ install: $(if $(BUILT),,build-install)
 	ln -sf libdistflow.so.$(ABI) $(TO)/lib/libdistflow.so
 	install -m 644 $(FROM)/libdistflow.a $(TO)/lib/libdistflow.a
 	install -m 644 include/distflow.h include/distflow.hpp $(TO)/include
-	install -m 644 docs/abi.md docs/c.md docs/guarantees.md $(TO)/share/doc/distflow
+	install -m 644 $(PAGES:%=docs/%) $(TO)/share/doc/distflow
 	$(FILL) ffi/install/distflow.pc.in > $(TO)/lib/pkgconfig/distflow.pc
 	$(FILL) ffi/install/distflow-config.cmake.in > $(TO)/lib/cmake/distflow/distflow-config.cmake
 	$(FILL) ffi/install/distflow-config-version.cmake.in > $(TO)/lib/cmake/distflow/distflow-config-version.cmake

@@ -460,7 +460,7 @@ typedef struct distflow_node_options {
     uint64_t keepalive_interval_ms;
     /**
      * Milliseconds that data for the PMD may wait unacknowledged (TCP_USER_TIMEOUT); 0 = as the
-     * system decides. Default 5,000.
+     * system decides. Default 8,000.
      */
     uint64_t tcp_user_timeout_ms;
     /**
@@ -638,7 +638,8 @@ typedef struct distflow_pmd_options {
      */
     uint64_t nodes_per_connection_max;
     /**
-     * Event bytes waiting for one watcher before it is cut off. Default 256 KiB.
+     * Event bytes waiting for one watcher above which it is cut off if it has taken nothing for 8 s; at 8 MiB
+     * it is cut off in any case. Default 256 KiB.
      */
     uint64_t watcher_queue_bytes_max;
     /**

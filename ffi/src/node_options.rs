@@ -70,7 +70,7 @@ pub struct distflow_node_options {
     /// Milliseconds between such probes, at least 1,000. Default 1,000.
     pub keepalive_interval_ms: u64,
     /// Milliseconds that data for the PMD may wait unacknowledged (`TCP_USER_TIMEOUT`); 0 = as the
-    /// system decides. Default 5,000.
+    /// system decides. Default 8,000.
     pub tcp_user_timeout_ms: u64,
     /// Unanswered probes that make a connection dead, at least 1. Default 3.
     pub keepalive_probes: u32,

@@ -46,7 +46,8 @@ pub struct distflow_pmd_options {
     pub nodes_max: u64,
     /// Nodes of one connection at most. Default 64.
     pub nodes_per_connection_max: u64,
-    /// Event bytes waiting for one watcher before it is cut off. Default 256 KiB.
+    /// Event bytes waiting for one watcher above which it is cut off if it has taken nothing for 8 s; at 8 MiB
+    /// it is cut off in any case. Default 256 KiB.
     pub watcher_queue_bytes_max: u64,
     /// Milliseconds of silence before a connection is probed (TCP keep-alive). Default 2,000.
     pub keepalive_idle_ms: u64,

@@ -40,7 +40,8 @@ pub struct PmdOptions {
     pub nodes_max: usize,
     /// Nodes of one connection at most. Default 64.
     pub nodes_per_connection_max: usize,
-    /// Event bytes waiting for one watcher before it is cut off. Default 256 KiB.
+    /// Event bytes waiting for one watcher above which it is cut off if it has taken nothing for 8 s; at 8 MiB
+    /// it is cut off in any case. Default 256 KiB.
     pub watcher_queue_bytes_max: usize,
     /// How silent connections are found dead.
     pub detection: Detection,
