@@ -1,4 +1,5 @@
 import { DistflowError } from './error.js';
+import { checkKnown, checkObject } from './options.js';
 import type { MailboxConfig, MessageHandler, MessageMetadata } from './types.js';
 
 export type { MailboxConfig, MessageHandler, MessageMetadata, Overflow } from './types.js';
@@ -27,8 +28,10 @@ export class Mailbox {
   #queue: InternalMessage[] = [];
   #draining = false;
 
-  /** Errors: `invalid_argument` for a size or policy that does not exist. */
+  /** Errors: `invalid_argument` for a size or policy, or an option, that does not exist. */
   constructor(config: MailboxConfig = {}) {
+    checkObject(config);
+    checkKnown(config, ['maxSize', 'overflow']);
     this.#maxSize = config.maxSize ?? MAX_SIZE_DEFAULT;
     this.#overflow = config.overflow ?? 'drop-newest';
     if (typeof this.#maxSize !== 'number' || !(this.#maxSize >= 0)) {

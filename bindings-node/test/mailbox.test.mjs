@@ -73,4 +73,6 @@ test('a handler that pushes does not recurse', () => {
 test('wrong options are named', () => {
   assert.throws(() => new Mailbox({ maxSize: -1 }), { code: 'invalid_argument' });
   assert.throws(() => new Mailbox({ overflow: 'drop-all' }), /drop-all/);
+  assert.throws(() => new Mailbox({ size: 1 }), /no option size; there are maxSize, overflow/);
+  assert.throws(() => new Mailbox(null), { code: 'invalid_argument' });
 });

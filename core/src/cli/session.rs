@@ -17,6 +17,9 @@ use crate::session::seat::{CreateOptions, Event};
 use crate::session::{State, Vocabulary};
 use crate::sessions::{Session, SessionList, Sessions};
 
+/// Bytes of a message of the game that are shown as text; of longer ones, how many there are.
+const GAME_TEXT_MAX: usize = 200;
+
 pub(super) fn run(command: SessionCommand, json: bool) -> u8 {
     match carry_out(command, json) {
         Ok(code) => code,
@@ -356,7 +359,10 @@ fn show(session: &Session, event: &Event, json: bool) {
         Event::Released { player } => format!("{player} is free"),
         Event::Registered { player, instance } => format!("{player} is played by {instance}"),
         Event::AllPlayersSelected => "all players are selected".to_owned(),
-        Event::Game { name, payload } => format!("game_{name}: {} bytes", payload.len()),
+        Event::Game { name, payload } => match std::str::from_utf8(payload) {
+            Ok(text) if text.len() <= GAME_TEXT_MAX => format!("game_{name}: {text}"),
+            _ => format!("game_{name}: {} bytes", payload.len()),
+        },
         Event::NotAllowed {
             is_publication,
             topic,

@@ -184,7 +184,8 @@ fn launched_itself() -> Error {
 fn ways_out() -> String {
     format!(
         "start one with `distflow pmd start`, set {EXECUTABLE_VARIABLE} to the path of the \
-         `distflow` program, or let this process serve as the PMD with the option `embed_pmd`"
+         `distflow` program, or let this process serve as the PMD with the option `embed_pmd` \
+         (`embedPmd` in Node.js)"
     )
 }
 
