@@ -1835,7 +1835,8 @@ distflow_status distflow_doc_listen(struct distflow_doc *doc,
  * - sync: an operation of another replica was taken in: op.
  * - watch: a write touches a pattern: id, path, local, op. Without op, and with the path
  *   of the whole document, after a merge or restore, and after lost: look again.
- * - conflict: type is parent-tombstone, tombstone-wins, clock-drift or ignored.
+ * - conflict: type is parent-tombstone, tombstone-wins, clock-drift, ignored, source-reused or
+ *   source-retired.
  * - gc: something was forgotten: type (log, pending or tombstones), removed,
  *   currentSize.
  * - limit: more is remembered than the option says: type, size, limit.

@@ -458,7 +458,10 @@ export class JSONCrdt extends TypedEmitter<JSONCrdtEvents> {
     document.#calls.settle(r ?? []);
   }
 
-  /** Ends it: its directory can be opened again, and every other call fails with `closed`. */
+  /**
+   * Ends it: its directory can be opened again once the promises of `flush` and `checkpoint` have settled, and every
+   * other call fails with `closed`.
+   */
   close(): void {
     this.#listening = false;
     this.#native.close();

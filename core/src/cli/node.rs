@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::cli::args::{NodeCommand, Place};
 use crate::cli::input::{Ending, Lines};
 use crate::cli::output::{
-    exit_code, is_whole, node_json, out_line, print_error as print_failure, shown,
+    exit_code, is_whole, node_json, out_json, out_line, print_error as print_failure, shown,
 };
 use crate::cli::{output, signals};
 use crate::error::{Error, ErrorKind, Result};
@@ -215,7 +215,7 @@ fn print_started(node: &Node) {
         "port": node.port(),
         "peers": node.peers().len(),
     });
-    out_line(&started.to_string());
+    out_json(&started.to_string());
 }
 
 fn send_line(node: &Node, line: &str) -> Result<()> {
@@ -241,7 +241,7 @@ fn print_error(error: &Error) {
         "code": error.kind().name(),
         "error": error.to_string(),
     });
-    out_line(&failed.to_string());
+    out_json(&failed.to_string());
 }
 
 fn print_message(message: &Message) {
@@ -328,7 +328,7 @@ fn info(place: &Place, target: Option<&str>) -> Result<()> {
     if let Some(target) = target {
         let node = PmdClient::connect(&place.host, place.port)?.resolve(target)?;
         if place.json {
-            out_line(&node_json(&node));
+            out_json(&node_json(&node));
             return Ok(());
         }
         out_line(&format!("Node ID: {}", shown(&node.node_id)));
@@ -350,7 +350,7 @@ fn info(place: &Place, target: Option<&str>) -> Result<()> {
             "running": pmd.is_ok(),
             "nodes": pmd.as_ref().map(Vec::len).ok(),
         });
-        out_line(&info.to_string());
+        out_json(&info.to_string());
     } else {
         let nodes = match &pmd {
             Ok(nodes) => format!("{} nodes", nodes.len()),

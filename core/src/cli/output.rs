@@ -94,6 +94,29 @@ pub(super) fn shown(text: &str) -> std::borrow::Cow<'_, str> {
     text.chars().map(escaped).collect::<String>().into()
 }
 
+/// Prints a line of JSON, in which characters that [`shown`] would not show as they are have their numbers.
+pub(super) fn out_json(text: &str) {
+    out_line(&escaped_json(text));
+}
+
+fn escaped_json(text: &str) -> std::borrow::Cow<'_, str> {
+    if !text.chars().any(is_deceptive) {
+        return text.into();
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_deceptive(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                line.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            line.push(c);
+        }
+    }
+    line.into()
+}
+
 /// The exit code of a failure, the same for every command that the originals did not have. Theirs
 /// end with 1, whatever was wrong.
 pub(super) fn exit_code(error: &Error) -> u8 {
@@ -153,6 +176,15 @@ pub(super) fn node_json(node: &NodeInfo) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_stays_what_it_says() {
+        let text = "{\"id\":\"abc\u{202e}fdp\u{e0001}\"}";
+        let escaped = escaped_json(text);
+        assert!(escaped.is_ascii(), "{escaped}");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&escaped), value(text));
+    }
 
     #[test]
     fn what_others_say_moves_no_cursor() {

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use crate::cli::args::{Place, PmdCommand};
-use crate::cli::output::{is_whole, node_json, out_line, print_error, shown};
+use crate::cli::output::{is_whole, node_json, out_json, out_line, print_error, shown};
 use crate::cli::pmd_start;
 use crate::error::{ErrorKind, Result};
 use crate::pmd::{PmdClient, PmdEvent};
@@ -159,7 +159,7 @@ fn list(place: &Place, prefix: Option<&str>, watch: bool, table: bool) -> Result
     };
     if place.json {
         let nodes: Vec<String> = nodes.iter().map(node_json).collect();
-        out_line(&format!("[{}]", nodes.join(",")));
+        out_json(&format!("[{}]", nodes.join(",")));
     } else if table {
         print_table(&nodes);
     } else {
@@ -227,7 +227,7 @@ fn print_event(place: &Place, prefix: Option<&str>, event: &PmdEvent) {
     }
     if place.json {
         let cause = cause.map_or(String::new(), |cause| format!(",\"cause\":\"{cause}\""));
-        out_line(&format!(
+        out_json(&format!(
             "{{\"event\":\"{name}\",\"peer\":{}{cause}}}",
             node_json(node)
         ));
@@ -247,11 +247,11 @@ fn print_event(place: &Place, prefix: Option<&str>, event: &PmdEvent) {
 fn resolve(place: &Place, alias: &str) -> u8 {
     match connect(place).and_then(|mut client| client.resolve(alias)) {
         Ok(node) if place.json => {
-            out_line(&node_json(&node));
+            out_json(&node_json(&node));
             0
         }
         Ok(node) => {
-            out_line(&format!("Resolved '{alias}':"));
+            out_line(&format!("Resolved '{}':", shown(alias)));
             out_line(&format!("  Node ID: {}", shown(&node.node_id)));
             out_line(&format!("  Address: {}:{}", shown(&node.host), node.port));
             0

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::args::{BrokerPlace, SessionCommand};
-use crate::cli::output::{err_line, exit_code, is_whole, out_line, shown};
+use crate::cli::output::{err_line, exit_code, is_whole, out_json, out_line, shown};
 use crate::cli::{output, session_demo, session_input, signals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interchange::{session_event, session_listing, session_view};
@@ -33,7 +33,7 @@ pub(super) fn run(command: SessionCommand, json: bool) -> u8 {
 fn say_error(error: &Error, json: bool) {
     if json {
         let line = json!({"event": "error", "code": error.kind().name(), "text": error.message()});
-        out_line(&line.to_string());
+        out_json(&line.to_string());
     } else {
         err_line(&format!("Error: {error}"));
     }
@@ -151,7 +151,7 @@ fn list(options: &BrokerOptions, watch: bool, wait_ms: Option<u64>, json: bool) 
                 .iter()
                 .map(|one| camel(session_listing(one)))
                 .collect();
-            out_line(&json!(sessions).to_string());
+            out_json(&json!(sessions).to_string());
             return;
         }
         if sessions.is_empty() {
@@ -322,7 +322,7 @@ fn begin(session: &Session, json: bool) {
             json!({"event": "in", "session_id": session.id(), "instance": session.instance(),
             "view": session_view(&view)}),
         );
-        out_line(&line.to_string());
+        out_json(&line.to_string());
     } else {
         let role = view.role.map_or("", |role| role.name());
         out_line(&format!(
@@ -340,7 +340,7 @@ fn show(session: &Session, event: &Event, json: bool) {
             json!({"event": session_event(event), "members": view.members().len(),
             "version": view.document.as_ref().map(|document| document.version)}),
         );
-        out_line(&line.to_string());
+        out_json(&line.to_string());
         return;
     }
     let count = view.members().len();

@@ -408,7 +408,7 @@ macro_rules! protocol {
                                 };
                                 let text = format!("the connection to the broker {url} failed: {error}");
                                 let error = Error::new(ErrorKind::ConnectionFailed, text);
-                                ended(error, stage, owes.first())
+                                ended(error, stage, owes.suspect())
                             }
                         };
                         let is_over = matches!(heard, Said::Ended { .. });

@@ -121,7 +121,8 @@ impl Probing {
     pub fn completeness(&self, timing: &Timing, now: Moment) -> Completeness {
         match self.announced_ms(timing) {
             None => Completeness::Unknown,
-            _ if self.is_cut_off => Completeness::CutOff,
+            // What there is room for is under way until the own message is back.
+            _ if self.is_cut_off && (self.is_back || !self.is_kept) => Completeness::CutOff,
             _ if self.is_back || crate::plant::active("always_complete") => Completeness::Complete,
             Some(announced_ms) if now.mono_ms >= announced_ms => Completeness::Complete,
             Some(_) if self.is_kept => Completeness::Unknown,
