@@ -109,7 +109,9 @@ pub(super) fn replay(document: &mut Document, record: &[u8], now_ms: u64) -> Res
         }
         APPLIED => document.replay_applied(Op::decode(rest)?, now_ms),
         WAITS => {
-            document.replay_waiting(Op::decode(rest)?, now_ms);
+            let op = Op::decode(rest)?;
+            let came_ms = op.time.t.min(now_ms);
+            document.replay_waiting(op, came_ms, now_ms);
             Ok(())
         }
         GIVEN_UP => {
@@ -145,8 +147,8 @@ pub(super) fn salvage(document: &mut Document, record: &[u8], now_ms: u64) -> Re
             if kind == LOCAL {
                 take_time(&mut rest)?;
             }
-            // What it needs may be lost, and then it waits.
-            document.replay_waiting(Op::decode(rest)?, now_ms);
+            // What it needs may be lost, and then it waits: from now on, so that there is time to get it.
+            document.replay_waiting(Op::decode(rest)?, now_ms, now_ms);
             Ok(())
         }
         // A name of this life is made afterwards.

@@ -257,6 +257,31 @@ fn deletes_are_forgotten_when_all_have_seen_them_and_not_before() {
     assert_eq!(a.canonical(), r#"{"y":1}"#);
 }
 
+/// What a salvaged journal holds behind a gap is old, and has the time that operations wait from then on.
+#[test]
+fn what_waits_is_given_up_when_its_time_is_over_and_members_are_known() {
+    let options = Options {
+        tombstone_grace_ms: 10_000,
+        pending_ms: 1_000,
+        ..Options::default()
+    };
+    let mut b = document("B", options.clone());
+    b.set(&path(r#"["lost"]"#), 1, NOW_MS - 500_000).unwrap();
+    let second = b.set(&path(r#"["b"]"#), 1, NOW_MS - 500_000).unwrap();
+    for knows_members in [true, false] {
+        let mut c = document("C", options.clone());
+        let mut a = document("A", options.clone());
+        a.set_members(knows_members.then_some(&["A", "B", "C"][..]));
+        a.replay_waiting(second.clone(), NOW_MS, NOW_MS);
+        for (wait_ms, waiting) in [(900, 1), (1_100, usize::from(!knows_members))] {
+            let now_ms = NOW_MS + wait_ms;
+            let op = c.set(&path(r#"["c"]"#), 1, now_ms).unwrap();
+            let _ = a.receive(op, now_ms);
+            assert_eq!(a.metrics(now_ms).pending_size, waiting, "{wait_ms}");
+        }
+    }
+}
+
 #[test]
 fn deletes_go_by_themselves_whoever_looks_at_the_counters() {
     let options = Options {

@@ -63,7 +63,9 @@ impl Document {
             return Err(damaged("something comes after the document"));
         }
         for op in Batch::new(waiting)? {
-            self.replay_waiting(op?, now_ms);
+            let op = op?;
+            let came_ms = op.time.t.min(now_ms);
+            self.replay_waiting(op, came_ms, now_ms);
         }
         Ok(())
     }
@@ -141,18 +143,15 @@ impl Document {
         }
     }
 
-    /// An operation of another replica came too early, and waits.
-    pub fn replay_waiting(&mut self, op: Op, now_ms: u64) {
+    /// An operation of another replica came too early, and waits. Since when is not kept: `came_ms` is not before
+    /// it was made.
+    pub fn replay_waiting(&mut self, op: Op, came_ms: u64, now_ms: u64) {
         if self.has(&op) {
             return;
         }
         match self.missing(&op) {
             Some(_) if self.is_judged_anew() => {}
-            // When it came is not known; not before it was made.
-            Some(needs) => {
-                let came_ms = op.time.t.min(now_ms);
-                self.pending.insert(op, needs, came_ms);
-            }
+            Some(needs) => self.pending.insert(op, needs, came_ms),
             None => {
                 let dot = (op.src.clone(), op.seq());
                 self.take_in_foreign(op, now_ms);
