@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use distflow_core::error::ErrorKind;
 use distflow_core::mqtt::{BrokerOptions, Version};
+use distflow_core::session::seat::Event;
 use distflow_core::sessions::Sessions;
 use distflow_tests::{Child, LIMIT, TempFolder, distflow_program};
 
 use crate::brokers::{Broker, Instance, Kind, OfBroker, block_on, on_both};
-use crate::people::{count, room_for};
+use crate::people::{count, room_for, until};
 
 /// Two meet by these options.
 fn meet(options: &BrokerOptions) {
@@ -319,16 +320,40 @@ fn a_broker_without_what_sessions_need_is_told() {
         let mut options = BrokerOptions::parse(&broker.url()).unwrap();
         // It is not waited for.
         options.connect_timeout_ms = 10 * LIMIT.as_millis() as u64;
-        for version in [Version::Auto, Version::V5] {
-            options.version = version;
-            fails(&options, ErrorKind::Refused, word);
-        }
-        options.version = Version::V311;
         let both = "sessions need retained messages and quality of service 1";
-        fails(&options, ErrorKind::Refused, both);
-        let sessions = Sessions::new(options).unwrap();
-        let error = block_on(async { sessions.list().await.unwrap_err() });
-        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-        assert!(error.message().contains(both), "{error}");
+        for (version, words) in [
+            (Version::Auto, word),
+            (Version::V5, word),
+            (Version::V311, both),
+        ] {
+            options.version = version;
+            let sessions = Sessions::new(options.clone()).unwrap();
+            let errors = block_on(async {
+                let mut errors = vec![
+                    sessions.create(None, room_for(2)).await.err(),
+                    sessions.join("s").await.err(),
+                    sessions.list().await.err(),
+                ];
+                match version {
+                    // Whoever only looks asks for nothing that the broker could refuse.
+                    Version::V311 => hears_the_game(&sessions).await,
+                    _ => errors.push(sessions.observe("s").await.err()),
+                }
+                errors
+            });
+            for error in errors {
+                let error = error.unwrap();
+                assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+                assert!(error.message().contains(words), "{error}");
+            }
+        }
     }
+}
+
+async fn hears_the_game(sessions: &Sessions) {
+    let looking = sessions.observe("s").await.unwrap();
+    looking.publish("move", b"1".to_vec()).await.unwrap();
+    let moved = |event: &Event| matches!(event, Event::Game { name, .. } if name == "move");
+    until(&looking, moved).await;
+    assert!(looking.view().is_connected && looking.view().document.is_none());
 }

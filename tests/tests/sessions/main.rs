@@ -7,6 +7,7 @@
 )]
 
 mod brokers;
+mod changed;
 mod clocks;
 mod command_line;
 mod connections;
