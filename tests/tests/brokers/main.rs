@@ -21,8 +21,24 @@ use distflow_tests::{Broker, BrokerKind as Kind, Child, LIMIT, distflow_program}
 struct Case {
     kind: Kind,
     speaks_5: bool,
-    /// Whether it brings what it has kept for wildcards.
-    brings_kept: bool,
+    /// How many of [`KEPT`] it brings to a wildcard of quality of service 0, and of 1.
+    brings: [usize; 2],
+    /// What becomes of letters in topics, where it is not what was written.
+    letters: &'static [(&'static str, Fate)],
+}
+
+/// What is kept to see how much is brought.
+const KEPT: usize = 1_300;
+
+/// What a broker makes of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fate {
+    /// It comes as this.
+    Comes(&'static str),
+    /// Nobody may subscribe to it, and whoever publishes to it loses the connection.
+    Refused,
+    /// It comes as what is no topic, and whoever hears it gives the connection up.
+    Misspelled,
 }
 
 impl Case {
@@ -30,7 +46,8 @@ impl Case {
         Self {
             kind,
             speaks_5: true,
-            brings_kept: true,
+            brings: [KEPT; 2],
+            letters: &[],
         }
     }
 }
@@ -42,13 +59,17 @@ fn in_the_box() {
 
 #[test]
 fn mosquitto() {
-    check(&Case::new(Kind::Mosquitto));
+    check(&Case {
+        brings: [KEPT, 1_020],
+        ..Case::new(Kind::Mosquitto)
+    });
 }
 
 #[test]
 fn nats() {
     check(&Case {
         speaks_5: false,
+        letters: &[(".", Fate::Refused), (" ", Fate::Refused)],
         ..Case::new(Kind::Nats)
     });
 }
@@ -57,14 +78,18 @@ fn nats() {
 fn rabbit_mq() {
     check(&Case {
         speaks_5: false,
-        brings_kept: false,
+        brings: [0; 2],
+        letters: &[(".", Fate::Comes("x/y/z")), ("*", Fate::Misspelled)],
         ..Case::new(Kind::RabbitMq)
     });
 }
 
 #[test]
 fn ejabberd() {
-    check(&Case::new(Kind::Ejabberd));
+    check(&Case {
+        brings: [1_000; 2],
+        ..Case::new(Kind::Ejabberd)
+    });
 }
 
 #[test]
@@ -78,6 +103,8 @@ fn aedes() {
 fn check(case: &Case) {
     let mut broker = Broker::start(case.kind);
     block_on(versions(&broker, case));
+    block_on(letters_of_originals(&broker, case));
+    block_on(what_is_brought(&broker, case));
     let mut spoken = vec![Version::Auto, Version::V311];
     if case.speaks_5 {
         spoken.push(Version::V5);
@@ -166,6 +193,76 @@ async fn versions(broker: &Broker, case: &Case) {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     assert!(error.message().contains("speak"), "{error}");
+}
+
+async fn link(broker: &Broker) -> Link {
+    let mut options = BrokerOptions::parse(&broker.url()).unwrap();
+    options.version = Version::V311;
+    let mut link = Link::new(options, format!("link-{}", instance_id()), None, 1).unwrap();
+    while !matches!(link.next().await, LinkEvent::Connected) {}
+    link
+}
+
+/// Topics as originals write them: distflow's own have no such letters.
+async fn letters_of_originals(broker: &Broker, case: &Case) {
+    for letter in [".", " ", "*", ">", "%", "$", "~", "\"", "ü"] {
+        let topic = format!("x{letter}y/z");
+        let known = case.letters.iter().find(|(one, _)| *one == letter);
+        let fate = known.map_or(Fate::Comes(""), |(_, fate)| fate.clone());
+        let mut one = link(broker).await;
+        one.subscribe(topic.clone()).await.unwrap();
+        if fate == Fate::Refused {
+            let refused = event(&mut one).await;
+            assert!(
+                matches!(refused, LinkEvent::NotAllowed { .. }),
+                "{topic}: {refused:?}"
+            );
+        }
+        (one.publish(topic.clone(), b"1".to_vec(), false, 1).await).unwrap();
+        let heard = event(&mut one).await;
+        let is_so = match (&fate, &heard) {
+            (Fate::Comes(as_it), LinkEvent::Message { topic: heard, .. }) => {
+                heard == if as_it.is_empty() { &topic } else { *as_it }
+            }
+            (Fate::Refused | Fate::Misspelled, LinkEvent::Disconnected(_)) => true,
+            _ => false,
+        };
+        assert!(is_so, "{topic}: {heard:?}, expected was {fate:?}");
+        one.close(Duration::from_secs(1)).await;
+    }
+}
+
+async fn event(link: &mut Link) -> LinkEvent {
+    let event = tokio::time::timeout(LIMIT, link.next()).await;
+    event.expect("nothing came")
+}
+
+/// How much of what is kept comes to a wildcard.
+async fn what_is_brought(broker: &Broker, case: &Case) {
+    let mut writer = link(broker).await;
+    let topic = |number: usize| format!("kept/{number}/state");
+    for number in 0..KEPT {
+        (writer.publish(topic(number), b"1".to_vec(), true, 1).await).unwrap();
+    }
+    writer.close(LIMIT).await;
+    for (qos, expected) in (0..).zip(case.brings) {
+        let mut reader = link(broker).await;
+        (reader.subscribe_with("kept/+/state".to_owned(), qos).await).unwrap();
+        let mut brought = 0;
+        let is_message = |event: &LinkEvent| matches!(event, LinkEvent::Message { .. });
+        while brought < expected {
+            brought += usize::from(is_message(&event(&mut reader).await));
+        }
+        // And nothing more.
+        let more = tokio::time::timeout(Duration::from_secs(1), reader.next()).await;
+        assert!(more.is_err(), "{brought} and {more:?}");
+        reader.close(Duration::from_secs(1)).await;
+    }
+    let mut writer = link(broker).await;
+    for number in 0..KEPT {
+        (writer.publish(topic(number), Vec::new(), true, 1).await).unwrap();
+    }
+    writer.close(LIMIT).await;
 }
 
 /// Letters of the broker's own language in names, and of none.
@@ -269,7 +366,7 @@ async fn the_list(sessions: &Sessions, case: &Case) {
     });
     let seen = in_time.await.expect("the list is not complete");
     let waits = seen.contains(&Completeness::Announcements);
-    assert_eq!(waits, !case.brings_kept, "{seen:?}");
+    assert_eq!(waits, case.brings[0] == 0, "{seen:?}");
     let ids: Vec<String> = list
         .sessions()
         .1
