@@ -341,3 +341,27 @@ def test_signals_of_qt(program: Callable[[], Program]) -> None:
     until(lambda: application.processEvents() or any(isinstance(one, dict) for one in heard))
     assert threads == {application.thread()}
     manager.disconnect()
+
+
+def test_an_id_is_used_again_after_the_end(program: Callable[[], Program]) -> None:
+    one, two = program(), program()
+    first = create(one)
+    session_id = first.session_id
+    seen: list[SGDistributedSession] = []
+    two.manager.subscribeToSessionState(session_id, seen.append)
+    until(lambda: seen and seen[-1].state == "open")
+    one.manager.disconnect()
+    until(lambda: seen[-1].state == "closed")
+    # Its creator has tidied up behind it, too, and nobody answers any more.
+    until(lambda: one.manager._wrapped is not None and len(one.manager._wrapped._machines) == 1)
+    # An old copy does not open it again; another session of this id is another one.
+    two.client.subscribe("mark", qos=1)
+    two.client.publish(f"{session_id}/session_state", json.dumps(seen[0].to_dict()), qos=1)
+    two.client.publish("mark", qos=1)
+    until(lambda: "mark" in two.others)
+    again = SGDistributedSession(session_id, one.clientId, "Lake")
+    one.manager.publishSessionState(again)
+    until(lambda: seen[-1].model_name == "Lake" and seen[-1].state == "open")
+    closed = next(at for at, session in enumerate(seen) if session.state == "closed")
+    assert all(session.model_name == "Lake" for session in seen[closed + 1 :])
+    join_in_time(two, session_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from .original import SGDistributedSession
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("distflow")
 
 SEED_MAX = 1_000_000
+
+
+def _is_same(known: Dict[str, Any], data: Dict[str, Any]) -> bool:
+    """Whether a document is of the session that is known, rather than of a later one of this id."""
+    return all(known.get(name) == data.get(name) for name in ("creator_client_id", "created_at"))
 
 
 class Watcher:
@@ -62,7 +67,7 @@ class Watcher:
                 data["session_id"] = session_id
                 self._manager._spelled[session_id] = level
                 known = self._manager._documents.get(session_id, {})
-                if known.get("state") == "closed" or known == data:
+                if known == data or (known.get("state") == "closed" and _is_same(known, data)):
                     return
                 self._manager._documents[session_id] = data
                 self._news.append(session_id)
