@@ -196,6 +196,23 @@ impl Original {
         assert!(in_time.is_ok(), "{registered:?}");
     }
 
+    /// Its dialog may begin to wait only now, and has dropped what was said before.
+    async fn hears_again(&mut self, player: &str) {
+        let registration = format!("/session_player_registration/{player}");
+        let mut missing = vec![registration.as_str(), "/session_all_players_selected"];
+        let hearing = async {
+            while !missing.is_empty() {
+                if let LinkEvent::Message { topic, payload, .. } = self.link.next().await
+                    && !payload.is_empty()
+                {
+                    missing.retain(|end| !topic.ends_with(end));
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(LIMIT, hearing).await;
+        assert!(in_time.is_ok(), "not heard again: {missing:?}");
+    }
+
     async fn leave(&mut self) {
         let me = self.id.clone();
         let document = self.document.as_mut().unwrap();
@@ -351,6 +368,7 @@ fn an_original_that_chooses_last_learns_that_all_have(broker: &mut Broker) {
         until(&one, |event| matches!(event, Event::Registered { .. })).await;
         original.choose("Hunter", 2).await;
         until(&one, |event| *event == Event::AllPlayersSelected).await;
+        original.hears_again("Farmer").await;
 
         // Of the original.
         let id = format!("s-{}", instance_id());
@@ -362,6 +380,7 @@ fn an_original_that_chooses_last_learns_that_all_have(broker: &mut Broker) {
         until(&two, |event| matches!(event, Event::Registered { .. })).await;
         original.choose("Hunter", 2).await;
         until(&two, |event| *event == Event::AllPlayersSelected).await;
+        original.hears_again("Farmer").await;
     });
 }
 
