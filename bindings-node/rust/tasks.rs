@@ -36,7 +36,7 @@ impl Tasks {
         Ok(tasks)
     }
 
-    /// Whether the host has closed the library's descriptors. To be asked before anything is done
+    /// Tells that the host has closed the library's descriptors. To be asked before anything is done
     /// that wakes a task: what that writes would come into a file of the host's.
     pub fn is_over(&self) -> bool {
         self.runtime.is_over()

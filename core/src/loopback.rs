@@ -1,4 +1,4 @@
-//! What `localhost` is on this machine.
+//! The addresses of `localhost` on this machine.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -8,7 +8,7 @@ const BOTH: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::LOCALHOST),
 ];
 
-/// Whether a host is `localhost`, which needs no resolver: it means this machine whatever
+/// Tells `localhost` from other hosts. It needs no resolver: it means this machine whatever
 /// `/etc/hosts` says of it, which often leaves out one family.
 pub fn is_localhost(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost")
@@ -26,7 +26,7 @@ pub fn addresses(port: u16) -> Vec<SocketAddr> {
     tried.iter().copied().map(at).collect()
 }
 
-/// Whether this machine lacks an address. What can't be found out, connecting will.
+/// Tells addresses that this machine lacks. What can't be found out, connecting will.
 fn is_missing(ip: IpAddr) -> bool {
     // Binding a datagram socket sends nothing.
     let bound = UdpSocket::bind((ip, 0));

@@ -11,7 +11,7 @@ use tracing_subscriber::prelude::*;
 use super::output::{err_line, err_text, shown};
 use crate::time::{Clock, iso8601};
 
-/// Format of the log: true for JSON objects, false for text.
+/// Whether there is a log, and it is of JSON objects.
 static IS_JSON: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn is_json() -> bool {
@@ -21,7 +21,7 @@ pub(super) fn is_json() -> bool {
 /// The level is that of `--log`, then `RUST_LOG`, then `LOG_LEVEL`; nothing is logged without any.
 pub(super) fn start(level: Option<&str>, format: &str) -> Result<(), String> {
     let is_json = format == "json";
-    IS_JSON.store(is_json, Ordering::Relaxed);
+    IS_JSON.store(false, Ordering::Relaxed);
     if let Some(level) = level {
         return log_to_stderr(level, is_json);
     }
@@ -63,6 +63,7 @@ fn log_to_stderr(filter: &str, is_json: bool) -> Result<(), String> {
                 };
                 registry.with(layer.with_filter(targets)).try_init()
             };
+            IS_JSON.store(is_json, Ordering::Relaxed);
             Ok(())
         }
         _ => Err(format!(

@@ -94,15 +94,15 @@ fn print_notice(notice: &ServerNotice<'_>, signalled: &AtomicBool) {
             let id = shown(id);
             match cause {
                 LeaveCause::Closed => {
-                    say(&format!("Node {id} disconnected (socket closed)"));
-                    say(&format!("Removing node {id} (reason: socket_closed)"));
+                    out_line(&format!("Node {id} disconnected (socket closed)"));
+                    out_line(&format!("Removing node {id} (reason: socket_closed)"));
                 }
                 LeaveCause::Unregistered => {
-                    say(&format!("Removing node {id} (reason: unregister)"));
+                    out_line(&format!("Removing node {id} (reason: unregister)"));
                 }
-                LeaveCause::TimedOut => say(&format!("Removing stale node: {id}")),
+                LeaveCause::TimedOut => out_line(&format!("Removing stale node: {id}")),
                 LeaveCause::Replaced | LeaveCause::Unknown => {
-                    say(&format!("Removing node {id} (reason: {})", cause.name()));
+                    out_line(&format!("Removing node {id} (reason: {})", cause.name()));
                 }
             }
         }
@@ -144,7 +144,7 @@ fn print_notice(notice: &ServerNotice<'_>, signalled: &AtomicBool) {
     }
 }
 
-/// A line of those that the originals print; where the log is JSON, an object of it.
+/// Prints a line of those that the originals print; where the log is JSON, as an object of it.
 fn say(text: &str) {
     if logging::is_json() {
         tracing::info!("{}", text.trim());
@@ -153,9 +153,9 @@ fn say(text: &str) {
     }
 }
 
-/// A line on standard error, unless the log has said it there already.
+/// Prints a line on standard error, unless the log says it there.
 fn complain(text: &str) {
-    if !tracing::enabled!(tracing::Level::WARN) {
+    if !logging::is_json() && !tracing::enabled!(tracing::Level::WARN) {
         err_line(text);
     }
 }

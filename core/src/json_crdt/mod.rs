@@ -155,7 +155,7 @@ impl Inner {
         Ok(())
     }
 
-    /// What is given up has to be in the journal before what it has waited for.
+    /// Gives up what has waited too long. The journal has to say so before it has what was waited for.
     fn give_up_late(&mut self, now_ms: u64) {
         self.document.give_up_late(now_ms);
         self.keep_given_up();

@@ -160,8 +160,8 @@ impl Owed {
         owing.sent.remove(&at).map(|(_, topical)| topical)
     }
 
-    /// What is not acknowledged, and is likely to be the reason if the connection breaks: of several the first
-    /// in other letters than those that every broker takes, or else the first.
+    /// The likely reason if the connection breaks: of what is not acknowledged, the first in other letters than
+    /// those that every broker takes, or else the first.
     pub fn suspect(&self) -> Option<Topical> {
         let is_unusual = |topic: &str| {
             let is_usual = |c: char| c.is_ascii_alphanumeric() || "/-_%+#$".contains(c);

@@ -355,6 +355,32 @@ pub fn a_delete_is_not_forgotten_before_what_an_ended_life_wrote_has_arrived() {
     check(steps).unwrap();
 }
 
+/// Found by millions of histories: what somebody has written who is no member any more is under way when the
+/// others have seen what comes after it.
+#[test]
+pub fn a_delete_is_not_forgotten_before_what_a_former_member_wrote_has_arrived() {
+    let set = |value| Write::Set(Json::parse(value).unwrap());
+    let steps = vec![
+        Step::Leave,
+        Step::Leave,
+        Step::Leave,
+        Step::Write(0, vec![], set("[]")),
+        Step::Leave,
+        Step::Meet,
+        Step::Wait(64),
+        Step::Restart(2),
+        Step::Write(1, vec!["a".into()], set("0")),
+        Step::Write(2, vec![], set("0")),
+        Step::Restore(2, 0),
+        Step::Write(0, vec![0u32.into()], Write::Delete),
+        Step::Meet,
+        Step::Leave,
+        Step::Forget(2),
+        Step::Give(0, 7_378_697_629_483_820_647),
+    ];
+    check(steps).unwrap();
+}
+
 /// An operation waits at one member for another that is late, and has come after the others have counted
 /// both lives as ended.
 #[test]

@@ -91,7 +91,11 @@ fn every_planted_bug_of_lives_is_found() {
 }
 
 /// Planted violations of single promises, each with the test that it is to turn red.
-const SINGLE: [(&str, fn()); 11] = [
+const SINGLE: [(&str, fn()); 12] = [
+    (
+        "forgotten_unheard",
+        lives::a_delete_is_not_forgotten_before_what_a_former_member_wrote_has_arrived,
+    ),
     ("late_taken_in", lives::what_has_waited_too_long_is_given_up),
     ("horizon_unseen", lives::what_goes_on_after_its_end_is_told),
     (

@@ -248,6 +248,11 @@ fn deletes_are_forgotten_when_all_have_seen_them_and_not_before() {
     a.receive(seen, NOW_MS).unwrap();
     a.drop_tombstones(NOW_MS + 500);
     assert_eq!(a.metrics(NOW_MS).tombstones_size, 1, "it is too young");
+    a.drop_tombstones(later_ms);
+    let kept = a.metrics(NOW_MS).tombstones_size;
+    assert_eq!(kept, 1, "B may have taken in something older since then");
+    let seen = b.set(&path(r#"["y"]"#), 1, later_ms).unwrap();
+    a.receive(seen, later_ms).unwrap();
     events(&mut a);
     a.drop_tombstones(later_ms);
     assert_eq!(

@@ -251,6 +251,22 @@ fn a_daemon_logs_as_it_was_told_to() {
     }
 }
 
+/// Where nothing is logged, or less than that, what the PMD prints is text or nothing, and never both.
+#[test]
+fn a_format_without_a_log_changes_nothing() {
+    for (options, says) in [
+        (&["--log-format", "json"][..], true),
+        (&["--log-format", "json", "--log", "error"], false),
+    ] {
+        let start = ["pmd", "start", "--port", "0", "--auto-shutdown-ms", "1"];
+        let output = distflow(&start).args(options).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.contains("Auto-shutdown triggered"), says, "{text}");
+        assert_eq!(output.stderr, b"", "{options:?}");
+    }
+}
+
 #[test]
 fn a_daemon_without_a_file_says_that_it_logs_nowhere() {
     let port = free_port();

@@ -98,11 +98,6 @@ impl Document {
         if self.is_lacking() {
             return None;
         }
-        let grace_ms = self.arrival_ms();
-        let mut until_ms = match crate::plant::active("folded_early") {
-            true => now_ms,
-            false => now_ms.saturating_sub(grace_ms),
-        };
         let (mut living, mut seen) = (HashSet::new(), Vec::new());
         living.extend(self.me);
         let members = self.members.as_ref()?;
@@ -117,22 +112,18 @@ impl Document {
                 return None;
             }
             for life in lives {
-                let last_ms = self.lives.stamped.get(life);
-                if !crate::plant::active("folded_early") {
-                    until_ms = until_ms.min(last_ms.saturating_sub(grace_ms + 1));
-                }
                 seen.push(self.log.seen_by(life)?);
             }
         }
-        // What somebody wrote who is no member any more must have reached all members before they were heard
-        // of.
-        if since_ms >= until_ms && !crate::plant::active("folded_early") {
-            return None;
-        }
         let births = self.births();
-        if let Some(unheard_ms) = self.unheard_ms(&births, until_ms, now_ms) {
-            until_ms = until_ms.min(unheard_ms);
-        }
+        let until_ms = match crate::plant::active("folded_early") {
+            true => now_ms,
+            false => {
+                let heard_ms = self.heard_ms(members, now_ms);
+                let unheard_ms = self.unheard_ms(&births, heard_ms, since_ms, now_ms);
+                heard_ms.min(unheard_ms.unwrap_or(u64::MAX))
+            }
+        };
         // Whoever began a later life wrote nothing more in this one.
         let has_ended = |source: &str| {
             let Some((name, birth)) = source::life(source) else {
@@ -161,15 +152,24 @@ impl Document {
         })
     }
 
-    /// How long an operation of a member that has ended may be under way until it is taken in somewhere: as
-    /// long as it travels, and as long as it waits there for others.
-    pub(super) fn arrival_ms(&self) -> u64 {
+    /// Longest time from an operation's making until a member takes it in: as long as it travels, and as long as
+    /// it waits there for others.
+    fn arrival_ms(&self) -> u64 {
         (self.options.tombstone_grace_ms).saturating_add(self.waiting_ms())
     }
 
-    /// How long an operation waits for others where lives are folded.
+    /// Longest time that an operation waits for others where lives are folded.
     pub(super) fn waiting_ms(&self) -> u64 {
         (self.options.pending_ms).min(self.options.tombstone_grace_ms)
+    }
+
+    /// Latest time up to which every member, when it was last heard of, had taken in all that there was.
+    fn heard_ms(&self, members: &[Arc<str>], now_ms: u64) -> u64 {
+        let others = members.iter().filter(|member| !self.is_me(member));
+        let lives = others.flat_map(|member| self.lives_of(member, now_ms));
+        let heard = lives.map(|life| self.lives.stamped.get(life).saturating_sub(1));
+        let last_ms = heard.chain([now_ms]).min().unwrap_or(now_ms);
+        last_ms.saturating_sub(self.arrival_ms())
     }
 
     /// The lives that are counted, by name and birth.
@@ -184,19 +184,24 @@ impl Document {
         births
     }
 
-    /// The time until when nothing can be news of lives of members that have ended, if there is such a time:
-    /// `None` when all that they have written was taken in or never will be. `births` as
-    /// [`Document::births`]; up to `heard_ms`, all members are known to have taken in what had been written.
+    /// Time from which on there can be news of members that have ended or left; `None` when all that those have
+    /// written was taken in, or never will be. `births` as [`Document::births`], `heard_ms` as
+    /// [`Document::heard_ms`]; the members have been these since `since_ms`.
     ///
     /// Between two lives of a member there may have been others that nobody here has heard of, and of the
     /// earlier one there may be more. What they wrote is under way for a while after the birth of the
-    /// later one; until then, it may be of any time after the earlier one was last heard of.
+    /// later one; until then, it may be of any time after the earlier one was last heard of. What somebody
+    /// wrote who is no member any more may be of any time.
     fn unheard_ms(
         &self,
         births: &[(&str, u64, ReplicaIndex)],
         heard_ms: u64,
+        since_ms: u64,
         now_ms: u64,
     ) -> Option<u64> {
+        if since_ms >= heard_ms {
+            return Some(self.lives.horizon.until_ms);
+        }
         if crate::plant::active("unheard_ignored") {
             return None;
         }
@@ -223,22 +228,15 @@ impl Document {
         unheard_ms
     }
 
-    /// The same, with all members heard of as they are now. A grace period of 0 says that nothing is ever under
-    /// way.
-    pub(super) fn unheard_now_ms(&self, now_ms: u64) -> Option<u64> {
+    /// Time from which on there can be news of members that have ended or left, as of now. A grace period of 0
+    /// says that nothing is ever under way.
+    pub(super) fn unheard_now_ms(&mut self, now_ms: u64) -> Option<u64> {
         if self.options.tombstone_grace_ms == 0 {
             return None;
         }
-        let mut heard_ms = now_ms;
-        for member in self.members.as_ref()? {
-            if !self.is_me(member) {
-                for life in self.lives_of(member, now_ms) {
-                    heard_ms = heard_ms.min(self.lives.stamped.get(life));
-                }
-            }
-        }
-        let heard_ms = heard_ms.saturating_sub(self.arrival_ms() + 1);
-        self.unheard_ms(&self.births(), heard_ms, now_ms)
+        let since_ms = self.members_since(now_ms)?;
+        let heard_ms = self.heard_ms(self.members.as_ref()?, now_ms);
+        self.unheard_ms(&self.births(), heard_ms, since_ms, now_ms)
     }
 
     /// Counts lives no longer that an operation, which was taken in, says have ended.

@@ -146,7 +146,7 @@ pub struct Document {
     lost_horizon_ms: u64,
     lost_until_ms: u64,
     unsettled: usize,
-    /// When it was last looked for what can be forgotten.
+    /// When it was last looked for what can be forgotten; 0 before anything was collected.
     settled_ms: u64,
     settled: Settled,
     is_over_limit: bool,

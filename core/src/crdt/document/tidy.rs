@@ -82,6 +82,9 @@ impl Document {
         let may_be_over = !self.is_over_limit
             && self.unsettled > room.max(SETTLE_OPS.min(self.options.registers_max) / LIMIT_PART)
             && self.unsettled > self.settled.nodes / LIMIT_PART;
+        if self.settled_ms == 0 {
+            self.settled_ms = now_ms;
+        }
         let period_ms = self.options.tombstone_grace_ms.max(PERIOD_MS_MIN);
         let is_time = self.members.is_some()
             && now_ms.saturating_sub(self.settled_ms) > period_ms
