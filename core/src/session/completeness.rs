@@ -130,3 +130,36 @@ impl Probing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There are more sessions than there is room for, and of those that there is room for the documents are
+    /// still under way.
+    #[test]
+    fn a_list_that_is_cut_off_waits_for_what_it_has_room_for() {
+        let timing = Timing::default();
+        let now = Moment {
+            mono_ms: 1_000,
+            ..Moment::default()
+        };
+        let mut probing = Probing::default();
+        probing.connected(now);
+        probing.is_cut_off();
+        assert_eq!(probing.completeness(&timing, now), Completeness::Unknown);
+        probing.is_back();
+        assert!(probing.take_over(now));
+        assert_eq!(probing.completeness(&timing, now), Completeness::CutOff);
+
+        // Or until it is given up.
+        probing.connected(now);
+        probing.is_cut_off();
+        let late = Moment {
+            mono_ms: now.mono_ms + PROBE_MS,
+            ..now
+        };
+        assert!(probing.take_over(late));
+        assert_eq!(probing.completeness(&timing, late), Completeness::CutOff);
+    }
+}

@@ -8,6 +8,7 @@ mod convergence;
 mod damage;
 mod edge;
 mod ends;
+mod hub;
 mod kept;
 mod lives;
 #[cfg(feature = "plants")]

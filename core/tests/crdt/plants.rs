@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 #[cfg(unix)]
 use crate::ends;
-use crate::{convergence, damage, edge, kept, lives, promises, reopen, watches};
+use crate::{convergence, damage, edge, hub, kept, lives, promises, reopen, watches};
 
 /// Histories within which each has to be found.
 const CASES: u32 = 60_000;
@@ -97,7 +97,7 @@ const SINGLE: [(&str, fn()); 12] = [
         lives::a_delete_is_not_forgotten_before_what_a_former_member_wrote_has_arrived,
     ),
     ("late_taken_in", lives::what_has_waited_too_long_is_given_up),
-    ("horizon_unseen", lives::what_goes_on_after_its_end_is_told),
+    ("horizon_unseen", hub::what_goes_on_after_its_end_is_told),
     (
         "forgotten_unheard",
         lives::a_delete_is_not_forgotten_before_what_an_ended_life_wrote_has_arrived,

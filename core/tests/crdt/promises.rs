@@ -281,7 +281,7 @@ fn what_waits_is_given_up_when_its_time_is_over_and_members_are_known() {
         for (wait_ms, waiting) in [(900, 1), (1_100, usize::from(!knows_members))] {
             let now_ms = NOW_MS + wait_ms;
             let op = c.set(&path(r#"["c"]"#), 1, now_ms).unwrap();
-            let _ = a.receive(op, now_ms);
+            a.receive(op, now_ms).unwrap();
             assert_eq!(a.metrics(now_ms).pending_size, waiting, "{wait_ms}");
         }
     }
